@@ -1,0 +1,180 @@
+"""The exceptions of pacer.
+
+PacerError
+├── QueueFullError          the queue takes no more jobs now; says when to come back
+├── JobError                a job did not end with a result
+│   ├── JobFailedError      its function raised, timed out, or gave up after retries
+│   ├── JobCancelledError   somebody cancelled it, or it was dropped for a newer one
+│   ├── JobStaleError       a crash interrupted it and it was not run again
+│   └── ResultUnavailableError   it succeeded, but its result was not kept
+├── UnknownJobError         no job has this id
+├── NotRunningError         the scheduler has not been started, or has stopped
+├── AlreadyRunningError     the scheduler has been started already
+├── NotEncodableError       an argument cannot be written to the store
+├── TaskError               a function is registered twice, or under a taken name
+├── LeaseLostError          this worker no longer holds the job; its outcome is refused
+└── StoreError              the store cannot be used
+    ├── NotOurStoreError    the file or database belongs to something else
+    ├── CorruptStoreError   the file is damaged
+    ├── ReadOnlyStoreError  the file or its directory cannot be written
+    ├── NewerSchemaError    a newer version of pacer wrote it
+    └── UnsupportedBackendError  the store does not run on this event loop
+Throttled                   raised *by* a job's function: the upstream said "not now"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from pacer._validation import optional_seconds
+
+if TYPE_CHECKING:
+    from pacer.protocols import LimitReport
+
+
+class PacerError(Exception):
+    """The root of all errors that pacer raises."""
+
+
+class QueueFullError(PacerError):
+    """The queue takes no more jobs now.
+
+    Attributes:
+        capacity: How many jobs may wait.
+        retry_after: Seconds until a slot is expected to be free, always above 0.
+    """
+
+    def __init__(self, capacity: int, retry_after: float) -> None:
+        super().__init__(capacity, retry_after)
+        self.capacity = capacity
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"the queue is full ({self.capacity} jobs wait); try again in {self.retry_after:.0f} s"
+
+
+class JobError(PacerError):
+    """A job ended without a result.
+
+    Attributes:
+        job_id: The job.
+        reason: What happened, in one line.
+    """
+
+    def __init__(self, job_id: str, reason: str) -> None:
+        super().__init__(job_id, reason)
+        self.job_id = job_id
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"job {self.job_id}: {self.reason}"
+
+
+class JobFailedError(JobError):
+    """The job's function raised, timed out, or the job was given up after its retries."""
+
+
+class JobCancelledError(JobError):
+    """The job was cancelled, or dropped from a full queue in favour of a newer one."""
+
+
+class JobStaleError(JobError):
+    """A crash interrupted the job and it was not run again; enqueue it anew if it still matters."""
+
+
+class ResultUnavailableError(JobError):
+    """The job succeeded, but its result could not be kept in the store."""
+
+
+class UnknownJobError(PacerError, LookupError):
+    """No job has this id (it never existed, or its record has been removed after the retention time)."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(job_id)
+        self.job_id = job_id
+
+    def __str__(self) -> str:
+        return f"no job has the id {self.job_id!r}"
+
+
+class NotRunningError(PacerError, RuntimeError):
+    """The scheduler is not running: use it inside `async with scheduler:`."""
+
+
+class AlreadyRunningError(PacerError, RuntimeError):
+    """The scheduler is running already; one scheduler object is started once at a time."""
+
+
+class NotEncodableError(PacerError, TypeError):
+    """An argument or result cannot be written to the store; the message names it."""
+
+
+class TaskError(PacerError, ValueError):
+    """A function cannot be registered as a task; the message says why."""
+
+
+class LeaseLostError(PacerError):
+    """This worker no longer holds the job: its lease ran out and another took over. Its outcome is refused."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(job_id)
+        self.job_id = job_id
+
+    def __str__(self) -> str:
+        return f"job {self.job_id} is no longer held by this worker; its outcome was refused"
+
+
+class StoreError(PacerError):
+    """The store cannot be used; the message says what to do."""
+
+
+class NotOurStoreError(StoreError):
+    """The file or database belongs to something else; nothing was changed."""
+
+
+class CorruptStoreError(StoreError):
+    """The file is damaged; nothing was changed."""
+
+
+class ReadOnlyStoreError(StoreError):
+    """The file, or the directory it is in, cannot be written; nothing was changed."""
+
+
+class NewerSchemaError(StoreError):
+    """A newer version of pacer wrote this store; nothing was changed."""
+
+
+class UnsupportedBackendError(StoreError, RuntimeError):
+    """The store does not run on this event loop."""
+
+
+class Throttled(Exception):  # noqa: N818 - it is no error: the job is put back and nobody has failed
+    """Raise this from a job's function when the upstream says "not now".
+
+    The whole queue is held for `retry_after` seconds and the job goes back to the front. It costs the job no attempt.
+
+    Args:
+        retry_after: Seconds (or a timedelta) to hold the queue. None: the backoff policy says how long.
+        reason: Shown in status and logs, for example the upstream's error code.
+        limits: What the upstream said of its limits, for policies that listen.
+    """
+
+    def __init__(
+        self,
+        retry_after: float | timedelta | None = None,
+        reason: str = "",
+        *,
+        limits: tuple[LimitReport, ...] = (),
+        cost: Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__(retry_after, reason)
+        self.retry_after = optional_seconds(retry_after)
+        self.reason = reason
+        self.limits = limits
+        self.cost = cost
+
+    def __str__(self) -> str:
+        wait = "" if self.retry_after is None else f", retry after {self.retry_after:g} s"
+        return f"throttled{wait}{': ' + self.reason if self.reason else ''}"

@@ -1,0 +1,118 @@
+"""The one place where a strategy's answers are checked: a bad plug-in slows the queue down, it never stops it."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import attrs
+
+from pacer._durations import Durations
+from pacer.protocols import When
+
+T = TypeVar("T")
+
+# What is done when a part gives no usable answer: slow and safe, never fast.
+FALLBACK_WAIT = 1.0
+FALLBACK_DURATION = Durations(60.0, 60.0)
+LONGEST_DELAY = 7 * 86400.0
+
+
+@attrs.frozen
+class Fault:
+    """A part raised, or gave an answer that cannot be used.
+
+    Attributes:
+        part: The part's class.
+        question: The method that was called.
+        problem: What came back, in one line.
+    """
+
+    part: str
+    question: str
+    problem: str
+
+
+@attrs.define(eq=False)
+class Guard:
+    """Asks strategies, checks and clamps what they say, and remembers what was wrong with it."""
+
+    faults: deque[Fault] = attrs.field(factory=lambda: deque(maxlen=100))
+
+    def note(self, part: object, question: str, problem: object) -> None:
+        """Remember a fault until it is reported."""
+        text = f"{type(problem).__name__}: {problem}" if isinstance(problem, Exception) else str(problem)
+        self.faults.append(Fault(_class_name(part), question, text))
+
+    def take_faults(self) -> list[Fault]:
+        """The faults since the last call."""
+        taken = []
+        while self.faults:
+            taken.append(self.faults.popleft())
+        return taken
+
+    def state(self, part: object, question: str, old: T, change: Callable[[], T]) -> T:
+        """The new state, or the old one if the part raised."""
+        try:
+            return change()
+        except Exception as error:
+            self.note(part, question, error)
+            return old
+
+    def when(self, part: object, now: float, ask: Callable[[], When]) -> When:
+        """A usable start time; without one, a short wait."""
+        try:
+            when = ask()
+            if when.at == when.at:  # not NaN
+                return when
+            self.note(part, "earliest", f"answered {when!r}")
+        except Exception as error:
+            self.note(part, "earliest", error)
+        return When(now + FALLBACK_WAIT, reason=f"{_class_name(part)} gave no usable answer")
+
+    def delay(self, part: object, ask: Callable[[], float | None]) -> float | None:
+        """A delay between 0 and a week, or None to give up."""
+        try:
+            delay = ask()
+            if delay is None:
+                return None
+            if 0 <= delay <= LONGEST_DELAY:
+                return float(delay)
+            self.note(part, "delay", f"answered {delay!r}")
+            if delay > LONGEST_DELAY:
+                return LONGEST_DELAY
+        except Exception as error:
+            self.note(part, "delay", error)
+        return FALLBACK_WAIT
+
+    def durations(self, part: object, ask: Callable[[], Durations]) -> Durations:
+        """A usable forecast of durations; without one, a wide guess."""
+        try:
+            found = ask()
+            usable = all(math.isfinite(x) and x >= 0 for x in (found.mean, found.sd, found.uncertainty))
+            if usable and found.mean > 0:
+                return found
+            if usable:
+                # Instant jobs are real (tests, caches); they only must not make the arithmetic divide by zero.
+                return Durations(1e-9, 0.0)
+            self.note(part, "predict", f"answered {found!r}")
+        except Exception as error:
+            self.note(part, "predict", error)
+        return FALLBACK_DURATION
+
+    def sort_key(self, part: object, ask: Callable[[], Any]) -> float:
+        """A finite key; without one, the order of arrival."""
+        try:
+            key = float(ask())
+            if math.isfinite(key):
+                return key
+            self.note(part, "sort_key", f"answered {key!r}")
+        except Exception as error:
+            self.note(part, "sort_key", error)
+        return 0.0
+
+
+def _class_name(part: object) -> str:
+    return part.__name__ if isinstance(part, type) else type(part).__name__

@@ -1,0 +1,222 @@
+"""Values: what a job is, the states it passes through, and how it can end."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic
+
+import attrs
+from typing_extensions import TypeVar
+
+from pacer._validation import whole
+
+if TYPE_CHECKING:
+    from pacer.protocols import BackoffPolicy, LimitReport
+
+T = TypeVar("T", default=Any)
+
+ONE_REQUEST: Mapping[str, float] = {"requests": 1.0}
+"""What a job costs unless it says otherwise."""
+
+
+class JobState(enum.StrEnum):
+    """Where a job stands. The values are stable: they are what stores and APIs hold."""
+
+    QUEUED = "queued"
+    """Waits for its turn, for the end of its delay, or for its next attempt."""
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    """Its function raised, timed out, or was throttled too often, and no attempt is left."""
+    CANCELLED = "cancelled"
+    DROPPED = "dropped"
+    """Pushed out of a full queue by a newer job."""
+    STALE = "stale"
+    """A crash interrupted it and it will not be run again unless somebody asks."""
+    DEAD = "dead"
+    """It was running in too many crashes to be tried again."""
+
+    @property
+    def final(self) -> bool:
+        """Whether a job in this state never runs again."""
+        return self not in (JobState.QUEUED, JobState.RUNNING)
+
+
+TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLED, JobState.DROPPED, JobState.STALE}),
+    JobState.RUNNING: frozenset(set(JobState) - {JobState.RUNNING, JobState.DROPPED}),
+}
+"""Every change of state there is; what is not here cannot happen. Final states have no way out."""
+
+
+class OutcomeKind(enum.StrEnum):
+    """The ways in which one run of a job can end."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    THROTTLED = "throttled"
+    IGNORED = "ignored"
+    """Ended before the upstream answered (cancelled, undecodable, crashed): teaches nothing."""
+
+
+@attrs.frozen
+class Outcome:
+    """How one run of a job ended, as policies and estimators see it.
+
+    Attributes:
+        kind: One of the four ways.
+        result: What the function returned (succeeded).
+        error: One line: type and message (failed), or the reason (throttled, ignored).
+        retry_after: Seconds that the upstream asked to wait (throttled); None if it did not say.
+        cost: What the run really cost, where that is known; None otherwise.
+        limits: What the upstream said of its limits.
+        hold: Seconds for which the backoff policy holds the queue because of this outcome. Filled in by the rules.
+    """
+
+    kind: OutcomeKind
+    result: Any = None
+    error: str = ""
+    retry_after: float | None = None
+    cost: Mapping[str, float] | None = None
+    limits: tuple[LimitReport, ...] = ()
+    hold: float = 0.0
+
+
+@attrs.frozen
+class Retry:
+    """How often and when a failed job is tried again.
+
+    Args:
+        attempts: How many runs in all, the first included; 1 or more. Throttles, crashes and shutdowns do not count.
+        backoff: Delay of this job after its n-th failure. It delays this job only; the queue's own backoff policy
+            decides about the others.
+    """
+
+    attempts: int = attrs.field(validator=whole(1))
+    backoff: BackoffPolicy
+
+
+@attrs.define(eq=False)
+class JobRecord:
+    """One job as a store holds it: a row, mutable, times in seconds on the store's clock.
+
+    Policies and estimators see it through the `JobFacts` protocol, which is the read-only part of it.
+    """
+
+    id: str
+    task: str
+    payload: Any = None
+    home: str | None = None
+    """The only worker that can run it, for a job whose function or arguments live in one process."""
+    key: str | None = None
+    priority: int = 0
+    cost: Mapping[str, float] = ONE_REQUEST
+    delay: float = 0.0
+    timeout: float | None = None
+    retry: Retry | None = None
+    unique: str | None = None
+    batch_id: str | None = None
+    # From here on: what the store fills in.
+    state: JobState = JobState.QUEUED
+    seq: int = 0
+    sort_key: float = 0.0
+    created_at: float = 0.0
+    ready_at: float = 0.0
+    started_at: float | None = None
+    ended_at: float | None = None
+    failures: int = 0
+    throttles: int = 0
+    recoveries: int = 0
+    worker: str | None = None
+    fence: int = 0
+    lease_until: float = 0.0
+    cancel_requested: bool = False
+    progress: float | None = None
+    message: str = ""
+    error: str = ""
+    result: Any = None
+
+    @property
+    def attempt(self) -> int:
+        """The number of the current or next run, from 1; only failures count."""
+        return self.failures + 1
+
+
+@attrs.frozen(kw_only=True)
+class Job:
+    """One job, as seen at one moment. Times are aware UTC datetimes.
+
+    Attributes:
+        id: Its id.
+        task: The name of its function.
+        state: Where it stands.
+        position: 1-based place among the waiting jobs; None when it does not wait.
+        attempt: The number of the current, next or last run, from 1; only failures count.
+        throttles: How often the upstream sent it back.
+        recoveries: How often a crash interrupted it.
+        progress: Between 0 and 1, as reported by its function; None if it never reported.
+        message: As reported by its function.
+        error: One line on why it has not succeeded (yet); empty if nothing went wrong.
+        result: What its function returned.
+    """
+
+    id: str
+    task: str
+    state: JobState
+    position: int | None
+    key: str | None
+    priority: int
+    batch_id: str | None
+    created_at: datetime
+    ready_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    attempt: int
+    throttles: int
+    recoveries: int
+    progress: float | None
+    message: str
+    error: str
+    result: Any
+
+
+@attrs.frozen
+class Estimate:
+    """A waiting time, honest about what it does not know.
+
+    Attributes:
+        seconds: The expected time from now.
+        low: A 10 % chance that it is sooner than this.
+        high: A 10 % chance that it is later than this.
+    """
+
+    seconds: float
+    low: float
+    high: float
+
+
+@attrs.frozen(kw_only=True)
+class BatchProgress:
+    """How far a batch is.
+
+    Attributes:
+        batch_id: The batch.
+        total: Jobs in it.
+        counts: Jobs in it by state; states without jobs are left out.
+    """
+
+    batch_id: str
+    total: int
+    counts: Mapping[JobState, int]
+
+    @property
+    def finished(self) -> int:
+        """Jobs that will not run again."""
+        return sum(count for state, count in self.counts.items() if state.final)
+
+    @property
+    def fraction(self) -> float:
+        """Share of the jobs that will not run again, 0 to 1."""
+        return self.finished / self.total if self.total else 1.0

@@ -1,0 +1,283 @@
+"""The rules: every decision that is made about a queue, as pure functions of facts.
+
+May this job enter? Which may start, and when? What does this outcome change? Stores apply the answers atomically;
+the forecast rolls the same answers forward; nothing else decides anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from random import Random
+from typing import Any, Literal
+
+import attrs
+
+from pacer._errors import QueueFullError, Throttled
+from pacer._forecast import forecast_start
+from pacer._guard import Guard
+from pacer._job import JobRecord, JobState, Outcome, OutcomeKind, Retry
+from pacer._snapshot import QueueState, Snapshot
+from pacer.protocols import (
+    NOW,
+    Admission,
+    BackoffPolicy,
+    DurationEstimator,
+    Durations,
+    Failure,
+    JobFacts,
+    JobQueue,
+    PacingPolicy,
+    When,
+)
+
+OnCrash = Literal["rerun", "stale"]
+
+_PAUSED = When(math.inf, on_event=True, reason="paused by hand")
+# Retry-After when no forecast can be made because the queue is paused, and the least that is ever said.
+UNKNOWN_WAIT = 60.0
+LEAST_RETRY_AFTER = 0.1
+INTERRUPTED = Outcome(OutcomeKind.IGNORED)
+# A throttled queue is held at least this long: neither "retry after 0" nor a backoff of 0 may spin.
+LEAST_THROTTLE_HOLD = 0.001
+
+
+@attrs.frozen
+class Fate:
+    """What becomes of a job.
+
+    Attributes:
+        state: Its new state.
+        ready_at: When it may start again, for `queued`.
+        error: One line for people.
+        failures: Its failures so far.
+        throttles: Its throttles so far.
+    """
+
+    state: JobState
+    ready_at: float
+    error: str
+    failures: int
+    throttles: int
+
+
+@attrs.frozen(eq=False)
+class Rules:
+    """The parts of one queue, and the decisions that follow from them."""
+
+    queue: JobQueue
+    pacing: PacingPolicy[Any]
+    backoff: BackoffPolicy
+    estimator: DurationEstimator[Any]
+    concurrency: int = 1
+    max_throttles: int = 50
+    max_recoveries: int = 3
+    on_crash: OnCrash = "rerun"
+    random: Random = attrs.field(factory=Random)
+    guard: Guard = attrs.field(factory=Guard)
+
+    def initial(self) -> QueueState:
+        """The state of a queue that has never run a job."""
+        return QueueState(self.pacing.initial_state(), self.estimator.initial_state())
+
+    def admit(self, snapshot: Snapshot, jobs: Sequence[JobFacts]) -> int:
+        """May all of these jobs enter? Returns how many of the oldest have to leave for them.
+
+        Raises:
+            QueueFullError: They may not; it says when there is expected to be room for them.
+        """
+        incoming, waiting = len(jobs), snapshot.waiting
+
+        def start(position: int) -> float | None:
+            estimate = forecast_start(self, snapshot, jobs[0], position)
+            return None if estimate is None else estimate.seconds
+
+        refused = Admission(accepted=False)
+        admission = self.guard.state(
+            self.queue,
+            "admit",
+            refused,
+            lambda: self.queue.admit(incoming, waiting, lambda: start(waiting + 1)),
+        )
+        if admission.accepted:
+            return min(admission.drop, waiting)
+        excess = max(1, waiting + incoming - self.queue.capacity)
+        expected = start(excess)
+        retry_after = UNKNOWN_WAIT if expected is None else max(expected, LEAST_RETRY_AFTER)
+        raise QueueFullError(self.queue.capacity, retry_after)
+
+    def sort_key(self, job: JobFacts) -> float:
+        """Where the job stands among the waiting ones; smaller is sooner."""
+        order = self.queue.order
+        return self.guard.sort_key(order, lambda: order.sort_key(job))
+
+    def next_start(self, state: QueueState, now: float, job: JobFacts, running: int) -> When:
+        """When may this job start? The latest of what pause, concurrency, holds and pace say."""
+        if state.paused:
+            return _PAUSED
+        if running >= self.concurrency:
+            return When(math.inf, on_event=True, reason=f"{running} of {self.concurrency} running")
+        pace = self.guard.when(
+            self.pacing, now, lambda: self.pacing.earliest(state.pacing, now, job, running)
+        )
+        if pace.on_event and running == 0 and pace.at == math.inf:
+            # Nothing runs, so nothing will end: waiting for that would be for ever.
+            self.guard.note(self.pacing, "earliest", "waits for a job to end while none runs")
+            pace = NOW
+        if state.hold_until > now and state.hold_until > pace.at:
+            return When(state.hold_until, reason=state.hold_reason)
+        return pace
+
+    def start(self, state: QueueState, now: float, job: JobFacts, running: int) -> QueueState:
+        """The job starts now, beside `running` others."""
+        pacing = self.guard.state(
+            self.pacing,
+            "started",
+            state.pacing,
+            lambda: self.pacing.started(state.pacing, now, job, running),
+        )
+        return state if pacing is state.pacing else attrs.evolve(state, pacing=pacing)
+
+    def settle(
+        self,
+        state: QueueState,
+        now: float,
+        job: JobRecord,
+        outcome: Outcome,
+        running: int,
+        retry: Retry | None,
+    ) -> tuple[QueueState, Fate, Outcome]:
+        """A run has ended, beside `running` others still running.
+
+        Returns the new state, what becomes of the job, and the outcome with the queue's hold filled in.
+        """
+        started_at = now if job.started_at is None else job.started_at
+        match outcome.kind:
+            case OutcomeKind.SUCCEEDED:
+                state = self._count_success(state, started_at)
+                fate = Fate(JobState.SUCCEEDED, job.ready_at, "", job.failures, job.throttles)
+            case OutcomeKind.FAILED:
+                state, hold = self._count_failure(state, now, started_at, Failure(1))
+                outcome = attrs.evolve(outcome, hold=hold)
+                fate = self._after_failure(now, job, outcome, retry)
+            case OutcomeKind.THROTTLED:
+                state, outcome = self._throttle(state, now, started_at, outcome)
+                fate = self._after_throttle(job, outcome)
+            case OutcomeKind.IGNORED:
+                end = JobState.CANCELLED if job.cancel_requested else JobState.FAILED
+                fate = Fate(end, job.ready_at, outcome.error, job.failures, job.throttles)
+        if fate.state is JobState.FAILED:
+            state = attrs.evolve(state, failed=state.failed + 1)
+        return self._learn(state, now, job, outcome, running, now - started_at), fate, outcome
+
+    def finish(
+        self, state: QueueState, now: float, job: JobFacts, outcome: Outcome, running: int
+    ) -> QueueState:
+        """Tell the pacing policy of the end of a run, and nobody else.
+
+        With the outcome `INTERRUPTED` for a run that was broken off: shutdown, or the crash of its worker.
+        """
+        pacing = self.guard.state(
+            self.pacing,
+            "ended",
+            state.pacing,
+            lambda: self.pacing.ended(state.pacing, now, job, outcome, running),
+        )
+        return state if pacing is state.pacing else attrs.evolve(state, pacing=pacing)
+
+    def recover(self, job: JobRecord, runnable: bool) -> Fate:
+        """What becomes of a job whose worker is gone? `runnable`: some live worker knows its function."""
+        if not runnable:
+            return self._fate(job, JobState.STALE, "its worker is gone and nobody else can run it")
+        if job.state is JobState.QUEUED:
+            return self._fate(job, JobState.QUEUED, job.error)
+        if self.on_crash == "stale":
+            return self._fate(job, JobState.STALE, "interrupted by a crash")
+        if job.recoveries >= self.max_recoveries:
+            return self._fate(job, JobState.DEAD, f"interrupted by {job.recoveries + 1} crashes")
+        return self._fate(job, JobState.QUEUED, "interrupted by a crash")
+
+    def predict(self, state: QueueState, job: JobFacts) -> Durations:
+        """How long a run of this job will take."""
+        return self.guard.durations(self.estimator, lambda: self.estimator.predict(state.estimator, job))
+
+    @staticmethod
+    def _fate(job: JobRecord, state: JobState, error: str) -> Fate:
+        return Fate(state, job.ready_at, error, job.failures, job.throttles)
+
+    def _learn(
+        self, state: QueueState, now: float, job: JobFacts, outcome: Outcome, running: int, duration: float
+    ) -> QueueState:
+        state = self.finish(state, now, job, outcome, running)
+        if outcome.kind is OutcomeKind.IGNORED:
+            return state
+        estimator = self.guard.state(
+            self.estimator,
+            "observed",
+            state.estimator,
+            lambda: self.estimator.observed(state.estimator, job, duration, outcome),
+        )
+        return state if estimator is state.estimator else attrs.evolve(state, estimator=estimator)
+
+    @staticmethod
+    def _known_before(state: QueueState, started_at: float) -> bool:
+        """Whether the job started before the last failure was known; then its end says nothing new of the streak."""
+        return state.last_failed_at is not None and started_at < state.last_failed_at
+
+    def _count_success(self, state: QueueState, started_at: float) -> QueueState:
+        if state.failures and not self._known_before(state, started_at):
+            state = attrs.evolve(state, failures=0, last_delay=0.0)
+        return attrs.evolve(state, succeeded=state.succeeded + 1)
+
+    def _count_failure(
+        self, state: QueueState, now: float, started_at: float, failure: Failure
+    ) -> tuple[QueueState, float]:
+        """One more failure in a row, unless parallel jobs failed of the same cause. Returns the hold in seconds."""
+        if self._known_before(state, started_at):
+            return state, 0.0
+        count = state.failures + 1
+        first = state.first_failed_at if state.failures else now
+        failure = attrs.evolve(failure, count=count, previous=state.last_delay, elapsed=now - first)
+        hold = self.guard.delay(self.backoff, lambda: self.backoff.delay(failure, self.random)) or 0.0
+        state = attrs.evolve(
+            state, failures=count, first_failed_at=first, last_failed_at=now, last_delay=hold
+        )
+        reason = f"backoff of {hold:g} s after {count} failure{'s' * (count > 1)} in a row"
+        return self._hold(state, now + hold, reason), hold
+
+    @staticmethod
+    def _hold(state: QueueState, until: float, reason: str) -> QueueState:
+        if until <= state.hold_until:
+            return state
+        return attrs.evolve(state, hold_until=until, hold_reason=reason)
+
+    def _after_failure(self, now: float, job: JobRecord, outcome: Outcome, retry: Retry | None) -> Fate:
+        failures = job.failures + 1
+        delay = None
+        if retry is not None and failures < retry.attempts and not job.cancel_requested:
+            failure = Failure(failures, retry_after=outcome.retry_after)
+            delay = self.guard.delay(retry.backoff, lambda: retry.backoff.delay(failure, self.random))
+        if delay is None:
+            return Fate(JobState.FAILED, job.ready_at, outcome.error, failures, job.throttles)
+        return Fate(JobState.QUEUED, now + delay, outcome.error, failures, job.throttles)
+
+    def _throttle(
+        self, state: QueueState, now: float, started_at: float, outcome: Outcome
+    ) -> tuple[QueueState, Outcome]:
+        state = attrs.evolve(state, throttled=state.throttled + 1)
+        if outcome.retry_after is None:
+            state, hold = self._count_failure(state, now, started_at, Failure(1))
+            outcome = attrs.evolve(outcome, hold=hold)
+            return self._hold(state, now + LEAST_THROTTLE_HOLD, "throttled by the upstream"), outcome
+        hold = self.guard.delay(Throttled, lambda: outcome.retry_after) or 0.0
+        reason = f"upstream said wait {hold:g} s"
+        return self._hold(state, now + max(hold, LEAST_THROTTLE_HOLD), reason), outcome
+
+    def _after_throttle(self, job: JobRecord, outcome: Outcome) -> Fate:
+        throttles = job.throttles + 1
+        if job.cancel_requested:
+            return Fate(JobState.CANCELLED, job.ready_at, outcome.error, job.failures, throttles)
+        if throttles > self.max_throttles:
+            reason = f"throttled {throttles} times, last: {outcome.error or 'no reason given'}"
+            return Fate(JobState.FAILED, job.ready_at, reason, job.failures, throttles)
+        return Fate(JobState.QUEUED, job.ready_at, outcome.error, job.failures, throttles)

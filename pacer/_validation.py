@@ -1,0 +1,60 @@
+"""Validators and converters for settings: an impossible part cannot be built, and the message says why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import attrs
+
+type_name = "a number of seconds (float, int or timedelta)"
+
+
+def seconds(value: float | timedelta) -> float:
+    """Convert a duration to float seconds; raises TypeError for anything that is not a number or timedelta."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        msg = f"expected {type_name}, got {value!r}"
+        raise TypeError(msg)
+    return float(value)
+
+
+def optional_seconds(value: float | timedelta | None) -> float | None:
+    """Like `seconds`, but None stays None."""
+    return None if value is None else seconds(value)
+
+
+def _fail(instance: object, attribute: attrs.Attribute[Any], rule: str, value: object) -> None:
+    msg = f"{type(instance).__name__}: {attribute.name} must be {rule}, got {value!r}"
+    raise ValueError(msg)
+
+
+def positive(instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
+    """Accept finite numbers above zero."""
+    if not (math.isfinite(value) and value > 0):
+        _fail(instance, attribute, "a finite number above 0", value)
+
+
+def not_negative(instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
+    """Accept finite numbers from zero up."""
+    if not (math.isfinite(value) and value >= 0):
+        _fail(instance, attribute, "a finite number, 0 or more", value)
+
+
+def share(instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
+    """Accept numbers above 0 and up to 1."""
+    if not 0 < value <= 1:
+        _fail(instance, attribute, "above 0 and at most 1", value)
+
+
+def whole(minimum: int) -> Callable[[object, attrs.Attribute[Any], int], None]:
+    """Accept whole numbers from `minimum` up."""
+
+    def check(instance: object, attribute: attrs.Attribute[Any], value: int) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+            _fail(instance, attribute, f"a whole number, {minimum} or more", value)
+
+    return check

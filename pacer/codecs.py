@@ -1,0 +1,108 @@
+"""How arguments and results are written to a store. A codec is a seam: see `pacer.protocols.Codec`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from pacer._errors import NotEncodableError
+
+__all__ = ["InProcessCodec", "JsonCodec"]
+
+
+@attrs.frozen
+class InProcessCodec:
+    """Keeps objects as they are: nothing leaves the process."""
+
+    def encode_call(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """The pair itself."""
+        return args, kwargs
+
+    def decode_call(self, payload: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
+        """The pair itself."""
+        args, kwargs = payload
+        return args, kwargs
+
+    def encode_result(self, task: str, result: Any) -> Any:
+        """The object itself."""
+        return result
+
+    def decode_result(self, payload: Any) -> Any:
+        """The object itself."""
+        return payload
+
+
+@attrs.frozen
+class JsonCodec:
+    """JSON, strictly: what comes out equals what went in, or it is refused.
+
+    Accepted are None, bool, int, finite float, str, and lists and str-keyed dicts of these. A tuple would come back
+    as a list, so it is refused too, with a message that says where it stands and what to do.
+    """
+
+    def encode_call(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+        """Raises NotEncodableError, naming the argument."""
+        for index, value in enumerate(args):
+            _check(value, f"argument {index + 1} of {task}")
+        for name, value in kwargs.items():
+            _check(value, f"argument {name!r} of {task}")
+        return _dump([list(args), dict(kwargs)])
+
+    def decode_call(self, payload: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
+        """Raises ValueError for what `encode_call` did not write."""
+        args, kwargs = json.loads(payload)
+        return args, kwargs
+
+    def encode_result(self, task: str, result: Any) -> str:
+        """Raises NotEncodableError."""
+        _check(result, f"the result of {task}")
+        return _dump(result)
+
+    def decode_result(self, payload: Any) -> Any:
+        """None for a job without a stored result."""
+        return None if payload is None else json.loads(payload)
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _check(value: Any, where: str) -> None:
+    kind = type(value)
+    if value is None or kind in (bool, int):
+        return
+    if kind is str:
+        _check_text(value, where)
+    elif kind is float:
+        if value != value or value in (float("inf"), float("-inf")):
+            _refuse(where, f"is {value}, which JSON does not have")
+    elif kind is list:
+        for index, item in enumerate(value):
+            _check(item, f"{where}[{index}]")
+    elif kind is dict:
+        for name, item in value.items():
+            if type(name) is not str:
+                _refuse(where, f"has the key {name!r}; JSON keys are str")
+            _check_text(name, where)
+            _check(item, f"{where}[{name!r}]")
+    else:
+        hint = "; pass a list" if isinstance(value, tuple | set | frozenset) else ""
+        _refuse(where, f"is of type {kind.__name__}, which JSON does not have{hint}")
+
+
+def _check_text(value: str, where: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        _refuse(where, "has a lone surrogate, which cannot be written as UTF-8")
+
+
+def _refuse(where: str, problem: str) -> None:
+    msg = (
+        f"{where} {problem}. Pass plain data (str, int, float, bool, None, list, dict) such as an id that the job "
+        "looks up, give the store another codec, or enqueue the function unregistered to keep the job in this process."
+    )
+    raise NotEncodableError(msg)

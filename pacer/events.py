@@ -1,0 +1,272 @@
+"""What happened, one frozen event a step. Observers are told of each; they carry no arguments and no results of jobs.
+
+`at` is seconds on the store's clock; `Scheduler.utc` turns it into a datetime.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from pacer._job import JobState
+
+__all__ = [
+    "BatchEnqueued",
+    "Event",
+    "JobCancelled",
+    "JobDropped",
+    "JobEnqueued",
+    "JobFailed",
+    "JobProgressed",
+    "JobRecovered",
+    "JobReleased",
+    "JobRescheduled",
+    "JobStarted",
+    "JobSucceeded",
+    "JobThrottled",
+    "OutcomeRefused",
+    "PartMisbehaved",
+    "QueueHeld",
+    "QueuePaused",
+    "QueueRefused",
+    "QueueResumed",
+    "ResultDropped",
+    "SchedulerStarted",
+    "SchedulerStopped",
+    "StoreFailed",
+]
+
+
+@attrs.frozen
+class SchedulerStarted:
+    """The scheduler takes jobs from now on."""
+
+    at: float
+    queue: str
+    worker: str
+
+
+@attrs.frozen
+class SchedulerStopped:
+    """The scheduler takes no more jobs; unfinished ones are back in the queue."""
+
+    at: float
+    queue: str
+    worker: str
+
+
+@attrs.frozen
+class JobEnqueued:
+    """The job is in the store."""
+
+    at: float
+    job_id: str
+    task: str
+    position: int
+
+
+@attrs.frozen
+class BatchEnqueued:
+    """All jobs of a batch are in the store."""
+
+    at: float
+    batch_id: str
+    size: int
+
+
+@attrs.frozen
+class QueueRefused:
+    """The queue was full: so many jobs were not taken."""
+
+    at: float
+    jobs: int
+    capacity: int
+    retry_after: float
+
+
+@attrs.frozen
+class JobDropped:
+    """The job had to leave the full queue for a newer one."""
+
+    at: float
+    job_id: str
+    task: str
+
+
+@attrs.frozen
+class JobStarted:
+    """The job runs here. `waited`: seconds since it was ready to."""
+
+    at: float
+    job_id: str
+    task: str
+    attempt: int
+    waited: float
+
+
+@attrs.frozen
+class JobProgressed:
+    """The job's function reported how far it is, between 0 and 1."""
+
+    at: float
+    job_id: str
+    fraction: float
+    message: str
+
+
+@attrs.frozen
+class JobSucceeded:
+    """The job has ended well after `duration` seconds."""
+
+    at: float
+    job_id: str
+    task: str
+    duration: float
+
+
+@attrs.frozen
+class JobFailed:
+    """The job has failed for good."""
+
+    at: float
+    job_id: str
+    task: str
+    attempt: int
+    error: str
+
+
+@attrs.frozen
+class JobRescheduled:
+    """The job has failed and will be tried again in `delay` seconds."""
+
+    at: float
+    job_id: str
+    task: str
+    attempt: int
+    error: str
+    delay: float
+
+
+@attrs.frozen
+class JobThrottled:
+    """The upstream said "not now"; the job is back at the front."""
+
+    at: float
+    job_id: str
+    task: str
+    reason: str
+
+
+@attrs.frozen
+class JobCancelled:
+    """The job was cancelled, waiting or running."""
+
+    at: float
+    job_id: str
+    task: str
+
+
+@attrs.frozen
+class JobReleased:
+    """The job was unfinished when the scheduler stopped, and is back in the queue."""
+
+    at: float
+    job_id: str
+    task: str
+
+
+@attrs.frozen
+class JobRecovered:
+    """The job's worker was gone; it is now queued again, stale or dead."""
+
+    at: float
+    job_id: str
+    task: str
+    state: JobState
+
+
+@attrs.frozen
+class OutcomeRefused:
+    """The job had been taken over by another worker; what this one found out was not written."""
+
+    at: float
+    job_id: str
+    task: str
+
+
+@attrs.frozen
+class ResultDropped:
+    """The job succeeded, but its result cannot be written to the store."""
+
+    at: float
+    job_id: str
+    task: str
+    problem: str
+
+
+@attrs.frozen
+class QueueHeld:
+    """No job starts for so many seconds."""
+
+    at: float
+    seconds: float
+    reason: str
+
+
+@attrs.frozen
+class QueuePaused:
+    """A person paused the queue."""
+
+    at: float
+
+
+@attrs.frozen
+class QueueResumed:
+    """A person resumed the queue."""
+
+    at: float
+
+
+@attrs.frozen
+class PartMisbehaved:
+    """A strategy raised, or gave an answer that cannot be used; a safe one was taken."""
+
+    at: float
+    part: str
+    question: str
+    problem: str
+
+
+@attrs.frozen
+class StoreFailed:
+    """The store could not do something; it is tried again in `retry_in` seconds."""
+
+    at: float
+    action: str
+    error: str
+    retry_in: float
+
+
+Event = (
+    SchedulerStarted
+    | SchedulerStopped
+    | JobEnqueued
+    | BatchEnqueued
+    | QueueRefused
+    | JobDropped
+    | JobStarted
+    | JobProgressed
+    | JobSucceeded
+    | JobFailed
+    | JobRescheduled
+    | JobThrottled
+    | JobCancelled
+    | JobReleased
+    | JobRecovered
+    | OutcomeRefused
+    | ResultDropped
+    | QueueHeld
+    | QueuePaused
+    | QueueResumed
+    | PartMisbehaved
+    | StoreFailed
+)

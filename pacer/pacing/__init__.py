@@ -1,0 +1,7 @@
+"""Pacing policies: when may the next job start?"""
+
+from pacer.pacing._fixed_pause import FixedPause as FixedPause
+from pacer.pacing._token_bucket import TokenBucket as TokenBucket
+from pacer.pacing._unpaced import Unpaced as Unpaced
+
+__all__ = ["FixedPause", "TokenBucket", "Unpaced"]

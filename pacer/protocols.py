@@ -1,0 +1,356 @@
+"""The seams of pacer, on one page.
+
+Write a class with these methods and hand it to a `Scheduler`: there is nothing to inherit from. `pacer.testing` has a
+contract suite for each seam that shows whether yours holds.
+
+Policies and estimators are recipes: configuration only, hashable, safe to share between schedulers. What they learn is
+a *state* that they are handed and hand back changed. A state is plain data that survives `json.dumps` and `json.loads`
+unchanged: numbers, strings, None, and lists and dicts of these (a `TypedDict` is a good choice). A method never
+mutates the state it is given, never waits, and never reads a clock or a random generator other than those it is given.
+Times are seconds as float on the store's clock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from random import Random
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import attrs
+
+from pacer._durations import Durations
+from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
+
+if TYPE_CHECKING:
+    from pacer._rules import Rules
+    from pacer._snapshot import QueueState, Snapshot
+
+__all__ = [
+    "Added",
+    "Addition",
+    "Admission",
+    "BackoffPolicy",
+    "Beat",
+    "Claimed",
+    "Codec",
+    "DurationEstimator",
+    "Durations",
+    "Failure",
+    "JobFacts",
+    "JobOrder",
+    "JobQueue",
+    "Ledger",
+    "LimitReport",
+    "Observer",
+    "PacingPolicy",
+    "Settled",
+    "Store",
+    "When",
+]
+
+S = TypeVar("S")
+
+
+class JobFacts(Protocol):
+    """What strategies may know of a job."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def key(self) -> str | None:
+        """The lane it belongs to, for example a tenant; None is a lane of its own."""
+
+    @property
+    def priority(self) -> int:
+        """Larger is more urgent."""
+
+    @property
+    def cost(self) -> Mapping[str, float]:
+        """What it is expected to use, by dimension: `{"requests": 1, "tokens": 1800}`."""
+
+    @property
+    def created_at(self) -> float: ...
+    @property
+    def ready_at(self) -> float:
+        """The earliest time at which it may start as far as the job itself is concerned."""
+
+    @property
+    def started_at(self) -> float | None: ...
+
+
+@attrs.frozen
+class When:
+    """When a job may start, and why not sooner.
+
+    Attributes:
+        at: A time, in seconds on the clock of the question; in the past means now, `inf` means no time can be named.
+        on_event: True if the answer may become sooner when something else happens (a job ends, the queue is resumed).
+        reason: One phrase for people: "pause of 10 s after the last job".
+        lane: True if the answer holds for jobs with this job's key only; others may start sooner.
+    """
+
+    at: float
+    on_event: bool = False
+    reason: str = ""
+    lane: bool = False
+
+
+NOW = When(-math.inf)
+"""Nothing stands in the way."""
+
+
+@attrs.frozen(kw_only=True)
+class LimitReport:
+    """What an upstream said of one of its limits.
+
+    Attributes:
+        name: The dimension: "requests", "tokens", ...
+        limit: How much is allowed a window; None if not said.
+        remaining: How much of it is left; None if not said.
+        reset_in: Seconds until `remaining` grows again; None if not said.
+        window: Seconds that a window lasts; None if not said.
+    """
+
+    name: str
+    limit: float | None = None
+    remaining: float | None = None
+    reset_in: float | None = None
+    window: float | None = None
+
+
+class PacingPolicy(Protocol[S]):
+    """Says when the next job may start. For every `started` there is exactly one `ended`."""
+
+    def initial_state(self) -> S:
+        """The state of a queue that has never run a job."""
+
+    def earliest(self, state: S, now: float, job: JobFacts, running: int) -> When:
+        """When may `job` start, with `running` jobs running? Asked often; changes nothing."""
+
+    def started(self, state: S, now: float, job: JobFacts, running: int) -> S:
+        """`job` starts now, beside `running` others. Charge for it."""
+
+    def ended(self, state: S, now: float, job: JobFacts, outcome: Outcome, running: int) -> S:
+        """A started job has ended, beside `running` others still running. Learn from it, or give back."""
+
+
+@attrs.frozen
+class Failure:
+    """The failure that a backoff policy is asked about.
+
+    Attributes:
+        count: Failures in a row up to and including this one; 1 or more.
+        previous: The delay that followed the failure before, in seconds; 0 at the first.
+        elapsed: Seconds since the first failure of the row.
+        retry_after: Seconds that the upstream asked to wait; None if it did not.
+    """
+
+    count: int
+    previous: float = 0.0
+    elapsed: float = 0.0
+    retry_after: float | None = None
+
+
+class BackoffPolicy(Protocol):
+    """Says how long to wait after a failure: for the queue's failures in a row, or for the retries of one job."""
+
+    def delay(self, failure: Failure, random: Random) -> float | None:
+        """Seconds to wait, 0 or more. None: give up (for a queue's streak, no delay). `random` is for jitter."""
+
+
+class DurationEstimator(Protocol[S]):
+    """Says how long jobs take."""
+
+    def initial_state(self) -> S:
+        """The state before any job has been seen."""
+
+    def observed(self, state: S, job: JobFacts, duration: float, outcome: Outcome) -> S:
+        """A run of `duration` seconds has ended. Whether failures teach is the estimator's choice."""
+
+    def predict(self, state: S, job: JobFacts) -> Durations:
+        """How long will a run of this job take?"""
+
+
+class JobOrder(Protocol):
+    """Says which of the waiting jobs is next."""
+
+    def sort_key(self, job: JobFacts) -> float:
+        """Computed once, at admission. Smaller keys start first; equal keys in order of arrival."""
+
+
+@attrs.frozen
+class Admission:
+    """Whether jobs may enter a queue.
+
+    Attributes:
+        accepted: True if all of them may.
+        drop: How many of the oldest waiting jobs have to go first.
+    """
+
+    accepted: bool
+    drop: int = 0
+
+
+class JobQueue(Protocol):
+    """Says which jobs may enter, and in what order they leave."""
+
+    @property
+    def capacity(self) -> int:
+        """How many jobs may wait."""
+
+    @property
+    def order(self) -> JobOrder: ...
+    @property
+    def wait_timeout(self) -> float | None:
+        """Seconds that `enqueue` waits for a slot when refused; 0 refuses at once, None waits for ever."""
+
+    def admit(self, incoming: int, waiting: int, expected_wait: Callable[[], float | None]) -> Admission:
+        """May `incoming` jobs enter beside `waiting` others? `expected_wait()` is the forecast start of the first."""
+
+
+class Observer(Protocol):
+    """Is told what happened: any callable with one argument, one of `pacer.events`. It must return soon."""
+
+    def __call__(self, event: Any, /) -> object: ...
+
+
+class Codec(Protocol):
+    """Turns arguments and results into what a store can hold, and back."""
+
+    def encode_call(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Raises NotEncodableError, naming the argument."""
+
+    def decode_call(self, payload: Any) -> tuple[Sequence[Any], Mapping[str, Any]]: ...
+    def encode_result(self, task: str, result: Any) -> Any:
+        """Raises NotEncodableError."""
+
+    def decode_result(self, payload: Any) -> Any: ...
+
+
+@attrs.frozen
+class Added:
+    """One job that was handed to a store.
+
+    Attributes:
+        record: The job, or the one that exists already under this id or unique key.
+        position: Its 1-based place among the waiting jobs; None if it does not wait.
+        created: False if it existed already.
+    """
+
+    record: JobRecord
+    position: int | None
+    created: bool
+
+
+@attrs.frozen
+class Addition:
+    """The answer to `Ledger.add`.
+
+    Attributes:
+        jobs: One for each record handed in, in that order.
+        dropped: The jobs that had to leave a full queue for them.
+        snapshot: The queue just after it.
+    """
+
+    jobs: Sequence[Added]
+    dropped: Sequence[JobRecord]
+    snapshot: Snapshot
+
+
+@attrs.frozen
+class Claimed:
+    """Jobs that this worker now holds and must run, and when to ask again if there are none."""
+
+    jobs: Sequence[JobRecord]
+    next: When
+    now: float
+
+
+@attrs.frozen
+class Settled:
+    """What the end of one run changed.
+
+    Attributes:
+        record: The job after it; in state `queued` it will run again at `record.ready_at`.
+        hold: Seconds that the whole queue is now held because of it.
+        queue: The queue's state after it.
+    """
+
+    record: JobRecord
+    hold: float
+    queue: QueueState
+
+
+@attrs.frozen
+class Beat:
+    """The answer to a heartbeat: which of the jobs this worker has lost, and which it is asked to cancel."""
+
+    lost: frozenset[str]
+    cancel: frozenset[str]
+
+
+class Ledger(Protocol):
+    """An open store, as one worker on one queue uses it. Every method is atomic: all of it happens, or nothing.
+
+    What may happen is decided by the rules that the ledger was opened with, never by the ledger.
+    """
+
+    @property
+    def heartbeat(self) -> float | None:
+        """Seconds between calls of `beat` and `recover`; None if nobody else can take this worker's jobs."""
+
+    @property
+    def poll(self) -> float | None:
+        """Seconds after which other processes may have changed the queue unseen; None if there are none."""
+
+    def now(self) -> float:
+        """The store's clock."""
+
+    def utc(self, at: float) -> datetime:
+        """A time on the store's clock, for people."""
+
+    # In the order in which a job meets them:
+    async def add(self, records: Sequence[JobRecord]) -> Addition:
+        """Admit all of these jobs, or none. Raises QueueFullError. Durable when it returns."""
+
+    async def claim(self, tasks: frozenset[str], limit: int) -> Claimed:
+        """Take up to `limit` jobs that may start now and that this worker can run: by task name, or by home."""
+
+    async def beat(self, held: Sequence[JobRecord]) -> Beat:
+        """Extend the leases of these jobs and write down their progress."""
+
+    async def settle(self, held: JobRecord, outcome: Outcome, retry: Retry | None) -> Settled:
+        """A run has ended. Raises LeaseLostError if this worker no longer holds the job."""
+
+    async def release(self, held: Sequence[JobRecord]) -> None:
+        """Give back unfinished jobs, to be run again. It costs them nothing."""
+
+    async def recover(self, tasks: frozenset[str]) -> Sequence[JobRecord]:
+        """Take jobs from workers that are gone: to be run again, stale or dead. Returns those changed.
+
+        `tasks` are the functions that this worker knows; a job that no live worker can run becomes stale.
+        """
+
+    # What people ask and say:
+    async def job(self, job_id: str) -> JobRecord | None: ...
+    async def position(self, job_id: str) -> int | None: ...
+    async def snapshot(self) -> Snapshot: ...
+    async def batch(self, batch_id: str) -> BatchProgress | None: ...
+    async def cancel(self, job_id: str) -> JobState | None:
+        """Cancel a waiting job; ask the holder of a running one to. Returns the state found; None if unknown."""
+
+    async def set_paused(self, paused: bool) -> None: ...
+
+
+class Store(Protocol):
+    """Where jobs and learned state live: a recipe (path, settings) that can be opened by many workers at once."""
+
+    @property
+    def codec(self) -> Codec: ...
+    def open(self, queue: str, rules: Rules, worker: str) -> AbstractAsyncContextManager[Ledger]:
+        """Open the store for one worker on one queue. Makes or migrates what is missing. Raises StoreError."""

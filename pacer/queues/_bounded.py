@@ -1,0 +1,65 @@
+"""A queue with a limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import attrs
+
+from pacer._validation import not_negative, optional_seconds, whole
+from pacer.protocols import Admission, JobOrder
+from pacer.queues._orders import Fifo
+
+WhenFull = Literal["reject", "wait", "drop-oldest"]
+
+
+def _known(instance: object, attribute: attrs.Attribute[str], value: str) -> None:
+    if value not in get_args(WhenFull):
+        choices = ", ".join(repr(choice) for choice in get_args(WhenFull))
+        msg = f"BoundedQueue: when_full must be one of {choices}, got {value!r}"
+        raise ValueError(msg)
+
+
+@attrs.frozen
+class BoundedQueue:
+    """At most `capacity` jobs wait; running ones do not count, delayed ones and those due for a retry do.
+
+    A job that comes back (throttled, to be retried, after a crash) always finds its place again, even above capacity.
+
+    Args:
+        capacity: How many jobs may wait, 1 or more.
+        when_full: "reject" raises QueueFullError at once; "wait" lets `enqueue` wait for a slot, in order of calling;
+            "drop-oldest" removes the job that has waited longest (its state becomes `dropped`).
+        timeout: With "wait": seconds after which QueueFullError is raised all the same; None (default) waits for ever.
+        order: Which waiting job is next; first come, first served by default.
+    """
+
+    capacity: int = attrs.field(validator=whole(1))
+    when_full: WhenFull = attrs.field(default="reject", validator=_known)
+    timeout: float | None = attrs.field(
+        default=None,
+        converter=optional_seconds,
+        validator=attrs.validators.optional(not_negative),
+        kw_only=True,
+    )
+    order: JobOrder = attrs.field(factory=Fifo, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        if self.timeout is not None and self.when_full != "wait":
+            msg = f'BoundedQueue: timeout goes with when_full="wait", not with {self.when_full!r}'
+            raise ValueError(msg)
+
+    @property
+    def wait_timeout(self) -> float | None:
+        """Seconds that `enqueue` waits for a slot."""
+        return self.timeout if self.when_full == "wait" else 0.0
+
+    def admit(self, incoming: int, waiting: int, expected_wait: Callable[[], float | None]) -> Admission:
+        """Accept while there is room for all of them."""
+        excess = waiting + incoming - self.capacity
+        if excess <= 0:
+            return Admission(accepted=True)
+        if self.when_full == "drop-oldest" and incoming <= self.capacity:
+            return Admission(accepted=True, drop=min(excess, waiting))
+        return Admission(accepted=False)

@@ -1,0 +1,102 @@
+"""The waiting jobs of one queue in memory, in order, with their positions."""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+from itertools import islice
+
+import attrs
+
+from pacer._job import JobRecord
+
+_Entry = tuple[float, int, JobRecord]
+
+
+def _entry(record: JobRecord) -> _Entry:
+    return (record.sort_key, record.seq, record)
+
+
+@attrs.define(eq=False)
+class WaitingJobs:
+    """Ready jobs in a sorted list, delayed ones in a heap by the time at which they become ready.
+
+    Jobs leave at the front nearly always, so the front is an index that moves, and the list is cut now and then:
+    taking the first and appending the last cost the same however many wait.
+    """
+
+    _ready: list[_Entry] = attrs.field(init=False, factory=list)
+    _front: int = attrs.field(init=False, default=0)
+    _delayed: list[_Entry] = attrs.field(init=False, factory=list)
+    _by_arrival: dict[int, JobRecord] = attrs.field(init=False, factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._by_arrival)
+
+    def __iter__(self) -> Iterator[JobRecord]:
+        """All waiting jobs: ready ones in order, then delayed ones by time."""
+        for index in range(self._front, len(self._ready)):
+            yield self._ready[index][2]
+        for _, _, record in sorted(self._delayed):
+            yield record
+
+    def add(self, record: JobRecord, now: float) -> int:
+        """Put a job in; returns its 1-based position."""
+        self._by_arrival[record.seq] = record
+        if record.ready_at > now:
+            heapq.heappush(self._delayed, (record.ready_at, record.seq, record))
+            return self._delayed_position(record)
+        entry = _entry(record)
+        if not self._ready or self._ready[-1] < entry:
+            self._ready.append(entry)
+            return len(self._ready) - self._front
+        insort(self._ready, entry, lo=self._front)
+        return bisect_left(self._ready, entry, lo=self._front) - self._front + 1
+
+    def remove(self, record: JobRecord) -> None:
+        """Take a job out, wherever it stands."""
+        del self._by_arrival[record.seq]
+        index = self._index(record)
+        if index is None:
+            self._delayed.remove((record.ready_at, record.seq, record))
+            heapq.heapify(self._delayed)
+        elif index == self._front:
+            self._ready[index] = None  # type: ignore[call-overload]  # do not keep the job alive
+            self._front += 1
+            if self._front > 512 and self._front * 2 > len(self._ready):
+                del self._ready[: self._front]
+                self._front = 0
+        else:
+            del self._ready[index]
+
+    def ready(self, now: float) -> Iterator[JobRecord]:
+        """Jobs that may start as far as they are concerned, in order. Do not change the queue while iterating."""
+        while self._delayed and self._delayed[0][0] <= now:
+            _, _, record = heapq.heappop(self._delayed)
+            insort(self._ready, _entry(record), lo=self._front)
+        for index in range(self._front, len(self._ready)):
+            yield self._ready[index][2]
+
+    def next_ready_at(self) -> float | None:
+        """When the first of the delayed jobs becomes ready; None if there is none."""
+        return self._delayed[0][0] if self._delayed else None
+
+    def position(self, record: JobRecord) -> int:
+        """1-based: ready jobs by their order; a delayed job counts all ready ones and the delayed ones due before."""
+        index = self._index(record)
+        return self._delayed_position(record) if index is None else index - self._front + 1
+
+    def oldest(self, count: int) -> list[JobRecord]:
+        """The jobs that came into the queue first (a job that came back counts from its return)."""
+        return list(islice(self._by_arrival.values(), count))
+
+    def _index(self, record: JobRecord) -> int | None:
+        index = bisect_left(self._ready, _entry(record), lo=self._front)
+        found = index < len(self._ready) and self._ready[index][2] is record
+        return index if found else None
+
+    def _delayed_position(self, record: JobRecord) -> int:
+        mine = (record.ready_at, record.seq)
+        earlier = sum((at, seq) <= mine for at, seq, _ in self._delayed)
+        return len(self._ready) - self._front + earlier
