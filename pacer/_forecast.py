@@ -32,8 +32,7 @@ def forecast_start(rules: Rules, snapshot: Snapshot, job: JobFacts, position: in
     """
     own = rules.predict(snapshot.queue, job)
     running = [
-        rules.predict(snapshot.queue, run.job).remaining(snapshot.now - run.started_at)
-        for run in snapshot.running
+        rules.predict(snapshot.queue, run.job).remaining(snapshot.now - run.started_at) for run in snapshot.running
     ]
     ahead = position - 1
     total = _total(running, own, ahead)

@@ -117,9 +117,7 @@ class Rules:
             return _PAUSED
         if running >= self.concurrency:
             return When(math.inf, on_event=True, reason=f"{running} of {self.concurrency} running")
-        pace = self.guard.when(
-            self.pacing, now, lambda: self.pacing.earliest(state.pacing, now, job, running)
-        )
+        pace = self.guard.when(self.pacing, now, lambda: self.pacing.earliest(state.pacing, now, job, running))
         if pace.on_event and running == 0 and pace.at == math.inf:
             # Nothing runs, so nothing will end: waiting for that would be for ever.
             self.guard.note(self.pacing, "earliest", "waits for a job to end while none runs")
@@ -170,9 +168,7 @@ class Rules:
             state = attrs.evolve(state, failed=state.failed + 1)
         return self._learn(state, now, job, outcome, running, now - started_at), fate, outcome
 
-    def finish(
-        self, state: QueueState, now: float, job: JobFacts, outcome: Outcome, running: int
-    ) -> QueueState:
+    def finish(self, state: QueueState, now: float, job: JobFacts, outcome: Outcome, running: int) -> QueueState:
         """Tell the pacing policy of the end of a run, and nobody else.
 
         With the outcome `INTERRUPTED` for a run that was broken off: shutdown, or the crash of its worker.
@@ -239,9 +235,7 @@ class Rules:
         first = state.first_failed_at if state.failures else now
         failure = attrs.evolve(failure, count=count, previous=state.last_delay, elapsed=now - first)
         hold = self.guard.delay(self.backoff, lambda: self.backoff.delay(failure, self.random)) or 0.0
-        state = attrs.evolve(
-            state, failures=count, first_failed_at=first, last_failed_at=now, last_delay=hold
-        )
+        state = attrs.evolve(state, failures=count, first_failed_at=first, last_failed_at=now, last_delay=hold)
         reason = f"backoff of {hold:g} s after {count} failure{'s' * (count > 1)} in a row"
         return self._hold(state, now + hold, reason), hold
 

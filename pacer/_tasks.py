@@ -28,9 +28,7 @@ class Task:
     timeout: float | None = None
     retry: Retry | None = None
 
-    async def call(
-        self, args: Sequence[Any], kwargs: Mapping[str, Any], limiter: anyio.CapacityLimiter
-    ) -> Any:
+    async def call(self, args: Sequence[Any], kwargs: Mapping[str, Any], limiter: anyio.CapacityLimiter) -> Any:
         """Run the function: on the event loop if it is async, else in a thread of its own."""
         if self.is_async:
             return await self.function(*args, **kwargs)
@@ -71,9 +69,7 @@ class TaskRegistry:
         task = Task(name or stable_name(function), function, is_async(function), timeout, retry)
         taken = self._by_name.get(task.name)
         if taken is not None:
-            msg = (
-                f"task: the name {task.name!r} is taken by {taken.function!r}; pass name= to tell them apart"
-            )
+            msg = f"task: the name {task.name!r} is taken by {taken.function!r}; pass name= to tell them apart"
             raise TaskError(msg)
         self._by_name[task.name] = task
         self._by_function[function] = task

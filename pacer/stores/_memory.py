@@ -222,9 +222,7 @@ class MemoryLedger:
             raise LeaseLostError(held.id)
         data, now = self._data, self.now()
         del data.running[held.id]
-        data.state, fate, outcome = self._rules.settle(
-            data.state, now, held, outcome, len(data.running), retry
-        )
+        data.state, fate, outcome = self._rules.settle(data.state, now, held, outcome, len(data.running), retry)
         held.failures, held.throttles = fate.failures, fate.throttles
         if fate.state is JobState.QUEUED:
             self._requeue(held, now, fate.ready_at, fate.error)
