@@ -1,0 +1,113 @@
+"""Stores with threads or servers behind them, in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
+from typing import ParamSpec, TypeVar
+
+import attrs
+
+from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
+from pacer._rules import Rules
+from pacer._snapshot import Snapshot
+from pacer.protocols import Addition, Beat, Claimed, Codec, Ledger, Settled, Store
+from pacer.testing._virtual import outside
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+@attrs.frozen(eq=False)
+class HeldStore:
+    """Another store, whose calls hold the virtual clock while they work.
+
+    A store such as `SqliteStore` works on a thread, which a virtual clock does not see: it would jump to the next
+    time-out while the disk is busy. Behind this wrapper every call takes no virtual time, and runs are repeatable.
+    Give the store a virtual `clock` too (`anyio.current_time`, or the loop's `time`).
+
+    Args:
+        store: The store to wrap.
+    """
+
+    store: Store
+
+    @property
+    def codec(self) -> Codec:
+        """That of the store."""
+        return self.store.codec
+
+    @asynccontextmanager
+    async def open(self, queue: str, rules: Rules, worker: str) -> AsyncGenerator[Ledger]:
+        """Open the store."""
+        async with AsyncExitStack() as stack:
+            with outside():
+                ledger = await stack.enter_async_context(self.store.open(queue, rules, worker))
+            try:
+                yield _HeldLedger(ledger)
+            finally:
+                with outside():
+                    await stack.aclose()
+
+
+async def _held(call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    with outside():
+        return await call(*args, **kwargs)
+
+
+@attrs.frozen(eq=False)
+class _HeldLedger:
+    """A ledger, each call of which runs inside `outside()`."""
+
+    _ledger: Ledger
+
+    @property
+    def heartbeat(self) -> float | None:
+        return self._ledger.heartbeat
+
+    @property
+    def poll(self) -> float | None:
+        return self._ledger.poll
+
+    def now(self) -> float:
+        return self._ledger.now()
+
+    def utc(self, at: float) -> datetime:
+        return self._ledger.utc(at)
+
+    async def add(self, records: Sequence[JobRecord]) -> Addition:
+        return await _held(self._ledger.add, records)
+
+    async def claim(self, tasks: frozenset[str], limit: int) -> Claimed:
+        return await _held(self._ledger.claim, tasks, limit)
+
+    async def beat(self, held: Sequence[JobRecord]) -> Beat:
+        return await _held(self._ledger.beat, held)
+
+    async def settle(self, held: JobRecord, outcome: Outcome, retry: Retry | None) -> Settled:
+        return await _held(self._ledger.settle, held, outcome, retry)
+
+    async def release(self, held: Sequence[JobRecord]) -> None:
+        await _held(self._ledger.release, held)
+
+    async def recover(self, tasks: frozenset[str]) -> Sequence[JobRecord]:
+        return await _held(self._ledger.recover, tasks)
+
+    async def job(self, job_id: str) -> JobRecord | None:
+        return await _held(self._ledger.job, job_id)
+
+    async def position(self, job_id: str) -> int | None:
+        return await _held(self._ledger.position, job_id)
+
+    async def snapshot(self) -> Snapshot:
+        return await _held(self._ledger.snapshot)
+
+    async def batch(self, batch_id: str) -> BatchProgress | None:
+        return await _held(self._ledger.batch, batch_id)
+
+    async def cancel(self, job_id: str) -> JobState | None:
+        return await _held(self._ledger.cancel, job_id)
+
+    async def set_paused(self, paused: bool) -> None:
+        await _held(self._ledger.set_paused, paused)
