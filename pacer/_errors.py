@@ -24,6 +24,7 @@ Throttled                   raised *by* a job's function: the upstream said "not
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -52,7 +53,7 @@ class QueueFullError(PacerError):
         self.retry_after = retry_after
 
     def __str__(self) -> str:
-        return f"the queue is full ({self.capacity} jobs wait); try again in {self.retry_after:.0f} s"
+        return f"the queue is full ({self.capacity} jobs wait); try again in {math.ceil(self.retry_after)} s"
 
 
 class JobError(PacerError):

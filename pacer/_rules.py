@@ -87,24 +87,25 @@ class Rules:
             QueueFullError: They may not; it says when there is expected to be room for them.
         """
         incoming, waiting = len(jobs), snapshot.waiting
-
-        def start(position: int) -> float | None:
-            estimate = forecast_start(self, snapshot, jobs[0], position)
-            return None if estimate is None else estimate.seconds
-
-        refused = Admission(accepted=False)
         admission = self.guard.state(
             self.queue,
             "admit",
-            refused,
-            lambda: self.queue.admit(incoming, waiting, lambda: start(waiting + 1)),
+            Admission(accepted=False),
+            lambda: self.queue.admit(incoming, waiting, lambda: self._wait(snapshot, jobs[0], waiting + 1)),
         )
-        if admission.accepted:
-            return min(admission.drop, waiting)
-        excess = max(1, waiting + incoming - self.queue.capacity)
-        expected = start(excess)
-        retry_after = UNKNOWN_WAIT if expected is None else max(expected, LEAST_RETRY_AFTER)
-        raise QueueFullError(self.queue.capacity, retry_after)
+        if not admission.accepted:
+            raise self.refusal(snapshot, jobs)
+        return min(admission.drop, waiting)
+
+    def refusal(self, snapshot: Snapshot, jobs: Sequence[JobFacts]) -> QueueFullError:
+        """The error for jobs that find no room: when is there expected to be enough of it?"""
+        excess = max(1, snapshot.waiting + len(jobs) - self.queue.capacity)
+        wait = self._wait(snapshot, jobs[0], excess)
+        return QueueFullError(self.queue.capacity, UNKNOWN_WAIT if wait is None else max(wait, LEAST_RETRY_AFTER))
+
+    def _wait(self, snapshot: Snapshot, job: JobFacts, position: int) -> float | None:
+        estimate = forecast_start(self, snapshot, job, position)
+        return None if estimate is None else estimate.seconds
 
     def sort_key(self, job: JobFacts) -> float:
         """Where the job stands among the waiting ones; smaller is sooner."""
@@ -153,7 +154,7 @@ class Rules:
         match outcome.kind:
             case OutcomeKind.SUCCEEDED:
                 state = self._count_success(state, started_at)
-                fate = Fate(JobState.SUCCEEDED, job.ready_at, "", job.failures, job.throttles)
+                fate = self._fate(job, JobState.SUCCEEDED, outcome.error)
             case OutcomeKind.FAILED:
                 state, hold = self._count_failure(state, now, started_at, Failure(1))
                 outcome = attrs.evolve(outcome, hold=hold)
@@ -163,7 +164,7 @@ class Rules:
                 fate = self._after_throttle(job, outcome)
             case OutcomeKind.IGNORED:
                 end = JobState.CANCELLED if job.cancel_requested else JobState.FAILED
-                fate = Fate(end, job.ready_at, outcome.error, job.failures, job.throttles)
+                fate = self._fate(job, end, outcome.error)
         if fate.state is JobState.FAILED:
             state = attrs.evolve(state, failed=state.failed + 1)
         return self._learn(state, now, job, outcome, running, now - started_at), fate, outcome

@@ -62,9 +62,8 @@ class WaitingJobs:
             self._delayed.remove((record.ready_at, record.seq, record))
             heapq.heapify(self._delayed)
         elif index == self._front:
-            self._ready[index] = None  # type: ignore[call-overload]  # do not keep the job alive
             self._front += 1
-            if self._front > 512 and self._front * 2 > len(self._ready):
+            if self._front * 2 > len(self._ready):
                 del self._ready[: self._front]
                 self._front = 0
         else:

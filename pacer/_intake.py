@@ -1,0 +1,166 @@
+"""The way into the queue: from a call to a receipt."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, ParamSpec, TypeVar, overload
+
+import anyio
+import attrs
+
+from pacer import events
+from pacer._errors import QueueFullError
+from pacer._job import JobRecord
+from pacer._options import JobOptions
+from pacer._receipt import BatchReceipt, Forecast, Receipt
+from pacer._tasks import Call, TaskRegistry, unregistered
+from pacer._worker import LocalCall, Worker
+from pacer.protocols import Added, Addition
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@attrs.define(eq=False)
+class Intake:
+    """Makes jobs of calls and hands them to the store, as one running scheduler does."""
+
+    _worker: Worker
+    _registry: TaskRegistry
+    _worker_id: str
+    _turn: anyio.Lock = attrs.field(init=False, factory=anyio.Lock)
+
+    async def enqueue(
+        self, options: JobOptions, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Receipt[Any]:
+        """One job."""
+        addition = await self._add([self._record(options, function, args, kwargs)])
+        return self._receipt(addition, addition.jobs[0])
+
+    async def enqueue_many(self, options: JobOptions, calls: Iterable[Call[Any]]) -> BatchReceipt:
+        """A batch, whole or not at all."""
+        calls, capacity = list(calls), self._worker.rules.queue.capacity
+        if options.job_id is not None or options.unique is not None:
+            msg = "enqueue_many: job_id and unique name a single job; a batch has an id of its own"
+            raise ValueError(msg)
+        if not 1 <= len(calls) <= capacity:
+            msg = f"enqueue_many: a batch has 1 to {capacity} jobs (the queue's capacity), this one has {len(calls)}"
+            raise ValueError(msg)
+        batch_id = _new_id()
+        records = [self._record(options, one.function, one.args, one.kwargs) for one in calls]
+        for record in records:
+            record.batch_id = batch_id
+        addition = await self._add(records)
+        self._worker.announce(events.BatchEnqueued(addition.snapshot.now, batch_id, len(records)))
+        return BatchReceipt(batch_id, [self._receipt(addition, added) for added in addition.jobs])
+
+    def _record(
+        self, options: JobOptions, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> JobRecord:
+        """A new job; of a function that is not registered, one that lives in this process only."""
+        task, payload, home = self._registry.of(function), None, None
+        job_id = options.job_id or _new_id()
+        if task is None:
+            task, home = unregistered(function), self._worker_id
+            self._worker.local_calls.setdefault(job_id, LocalCall(task, args, kwargs))
+        else:
+            payload = self._worker.codec.encode_call(task.name, args, kwargs)
+        return JobRecord(
+            job_id,
+            task.name,
+            payload,
+            home,
+            options.key,
+            options.priority,
+            options.cost,
+            options.delay,
+            options.timeout,
+            options.retry,
+            options.unique,
+        )
+
+    async def _add(self, records: list[JobRecord]) -> Addition:
+        """Hand the jobs to the store; wait for room where the queue says so."""
+        worker = self._worker
+        try:
+            if worker.rules.queue.wait_timeout == 0:
+                addition = await worker.ledger.add(records)
+            else:
+                addition = await self._add_in_turn(records)
+        except Exception as error:
+            self._forget_calls(records)
+            if isinstance(error, QueueFullError):
+                now = worker.ledger.now()
+                worker.announce(events.QueueRefused(now, len(records), error.capacity, error.retry_after))
+            raise
+        finally:
+            worker.report_faults()
+        if worker.local_calls:
+            self._forget_calls(mine for mine, added in zip(records, addition.jobs, strict=True) if _unused(mine, added))
+        for dropped in addition.dropped:
+            worker.announce(events.JobDropped(addition.snapshot.now, dropped.id, dropped.task))
+            worker.forget(dropped)
+        worker.wake()
+        return addition
+
+    async def _add_in_turn(self, records: list[JobRecord]) -> Addition:
+        """Wait for room, first come, first served; raises QueueFullError when the time is up."""
+        ledger, rules = self._worker.ledger, self._worker.rules
+        with anyio.move_on_after(rules.queue.wait_timeout):
+            async with self._turn:
+                while True:
+                    changed = self._worker.changed.next()
+                    try:
+                        return await ledger.add(records)
+                    except QueueFullError:
+                        with anyio.move_on_after(ledger.poll):
+                            await changed.wait()
+        raise rules.refusal(await ledger.snapshot(), records)
+
+    def _forget_calls(self, records: Iterable[JobRecord]) -> None:
+        """These jobs were not created, so nothing will run them."""
+        for record in records:
+            self._worker.local_calls.pop(record.id, None)
+
+    def _receipt(self, addition: Addition, added: Added) -> Receipt[Any]:
+        record = added.record
+        if added.created:
+            self._worker.announce(
+                events.JobEnqueued(addition.snapshot.now, record.id, record.task, added.position or 0)
+            )
+        forecast = Forecast(self._worker.rules, addition.snapshot, record, added.position)
+        return Receipt(record.id, added.position, added.created, record.state, forecast)
+
+
+@attrs.frozen
+class Enqueuer:
+    """A scheduler with options for the jobs that are enqueued through it. Made by `Scheduler.options`."""
+
+    _intake: Callable[[], Intake]
+    _options: JobOptions
+
+    @overload
+    async def enqueue(
+        self, function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Receipt[R]: ...
+
+    @overload
+    async def enqueue(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Receipt[R]: ...
+
+    async def enqueue(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Receipt[Any]:
+        """As `Scheduler.enqueue`, with these options."""
+        return await self._intake().enqueue(self._options, function, args, kwargs)
+
+    async def enqueue_many(self, calls: Iterable[Call[Any]]) -> BatchReceipt:
+        """As `Scheduler.enqueue_many`, with these options for all of them; a job_id or unique makes no sense here."""
+        return await self._intake().enqueue_many(self._options, calls)
+
+
+def _unused(mine: JobRecord, added: Added) -> bool:
+    """Whether the call that was kept for this job will never be run from here: it stands for another one."""
+    return not added.created and (added.record.id != mine.id or added.record.state.final)
+
+
+def _new_id() -> str:
+    return os.urandom(12).hex()

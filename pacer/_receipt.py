@@ -1,0 +1,79 @@
+"""The answer to enqueueing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Generic
+
+import attrs
+
+from pacer._forecast import forecast_end, forecast_start
+from pacer._job import Estimate, JobRecord, JobState, T
+from pacer._rules import Rules
+from pacer._snapshot import Snapshot
+
+
+@attrs.frozen
+class Forecast:
+    """The queue at the moment of a receipt, ready to be rolled forward when somebody asks."""
+
+    rules: Rules
+    snapshot: Snapshot
+    record: JobRecord
+    position: int | None
+
+    def start(self) -> Estimate | None:
+        """When the job starts."""
+        if self.position is None:
+            return None
+        return forecast_start(self.rules, self.snapshot, self.record, self.position)
+
+    def end(self) -> Estimate | None:
+        """When the job has run once."""
+        if self.position is None:
+            return None
+        return forecast_end(self.rules, self.snapshot, self.record, self.position)
+
+
+@attrs.frozen
+class Receipt(Generic[T]):
+    """The answer to `enqueue`: the job is in the store.
+
+    Attributes:
+        job_id: Its id; ask with it later.
+        position: 1-based place among the waiting jobs; None if it exists already and does not wait.
+        created: False if a job with this id or unique key existed already: this is that one.
+    """
+
+    job_id: str
+    position: int | None
+    created: bool
+    state: JobState
+    _forecast: Forecast = attrs.field(repr=False, eq=False)
+
+    @cached_property
+    def estimate(self) -> Estimate | None:
+        """Time from enqueueing until it starts; None if it does not wait or no time can be named (paused).
+
+        Worked out when first asked for, from the queue as it was at the moment of enqueueing.
+        """
+        return self._forecast.start()
+
+    @cached_property
+    def completion(self) -> Estimate | None:
+        """Time from enqueueing until it has run once; None where `estimate` is."""
+        return self._forecast.end()
+
+
+@attrs.frozen
+class BatchReceipt:
+    """The answer to `enqueue_many`: all jobs are in the store.
+
+    Attributes:
+        batch_id: Ask for the progress of the whole with it.
+        receipts: One for each call, in order.
+    """
+
+    batch_id: str
+    receipts: Sequence[Receipt]

@@ -1,0 +1,103 @@
+"""Small things that coroutines of one process tell each other."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import anyio
+import attrs
+
+from pacer.protocols import Observer
+
+logger = logging.getLogger("pacer")
+
+
+@attrs.define(eq=False)
+class Pulse:
+    """Something has changed: whoever took `next()` before the change is woken by `fire()`."""
+
+    _event: anyio.Event | None = attrs.field(init=False, default=None)
+
+    def next(self) -> anyio.Event:
+        """The event that the next `fire` sets. Take it first, then look, then wait."""
+        if self._event is None:
+            self._event = anyio.Event()
+        return self._event
+
+    def fire(self) -> None:
+        """Wake all that wait; costs next to nothing when nobody does."""
+        if self._event is not None:
+            self._event.set()
+            self._event = None
+
+
+@attrs.define(eq=False)
+class Subscription:
+    """Events as they happen, for a reader that may be slow: at most `buffer` are kept, the oldest are lost first.
+
+    Attributes:
+        missed: How many events this reader has lost so far.
+    """
+
+    _buffer: deque[Any]
+    _pulse: Pulse = attrs.field(init=False, factory=Pulse)
+    _closed: bool = attrs.field(init=False, default=False)
+    missed: int = attrs.field(init=False, default=0)
+
+    def put(self, event: Any) -> None:
+        """Keep an event for the reader; never waits."""
+        self.missed += len(self._buffer) == self._buffer.maxlen
+        self._buffer.append(event)
+        self._pulse.fire()
+
+    def close(self) -> None:
+        """No more events: the reader's loop ends after those it has."""
+        self._closed = True
+        self._pulse.fire()
+
+    def __aiter__(self) -> Subscription:
+        return self
+
+    async def __anext__(self) -> Any:
+        while not self._buffer:
+            if self._closed:
+                raise StopAsyncIteration
+            await self._pulse.next().wait()
+        return self._buffer.popleft()
+
+
+@attrs.define(eq=False)
+class Announcer:
+    """Tells observers and subscribers; an observer that raises is logged and harms nobody."""
+
+    _observers: Sequence[Observer]
+    _subscriptions: list[Subscription] = attrs.field(init=False, factory=list)
+
+    def __call__(self, event: Any) -> None:
+        """Tell everybody, in order of registration."""
+        for observer in self._observers:
+            try:
+                observer(event)
+            except Exception:
+                logger.exception("observer %r raised on %s", observer, type(event).__name__)
+        for subscription in self._subscriptions:
+            subscription.put(event)
+
+    @contextmanager
+    def subscribed(self, buffer: int) -> Iterator[Subscription]:
+        """A subscription that is told of all events from now until the block ends."""
+        subscription = Subscription(deque(maxlen=buffer))
+        self._subscriptions.append(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.remove(subscription)
+
+    def close(self) -> None:
+        """End all subscriptions."""
+        for subscription in self._subscriptions:
+            subscription.close()

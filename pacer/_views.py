@@ -1,0 +1,129 @@
+"""What people get to see: a job, its result, and the state of the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import attrs
+
+from pacer._errors import JobCancelledError, JobFailedError, JobStaleError, ResultUnavailableError
+from pacer._forecast import forecast_start
+from pacer._job import Estimate, Job, JobRecord, JobState
+from pacer._rules import Rules
+from pacer._snapshot import Snapshot
+from pacer.protocols import Codec
+
+
+@attrs.frozen(kw_only=True)
+class Status:
+    """A queue at one moment, over all processes.
+
+    Attributes:
+        queue: Its name.
+        pending: Waiting jobs.
+        running: Running jobs.
+        capacity: How many jobs may wait.
+        concurrency: How many jobs may run.
+        succeeded: Jobs that succeeded, ever.
+        failed: Jobs that failed for good, ever.
+        throttled: Runs that the upstream sent back, ever.
+        paused: A person has paused it.
+        failures_in_a_row: Of the queue; what the backoff policy counts.
+        hold_seconds: Seconds for which no job starts because of a backoff or of what the upstream said; 0 without.
+        hold_reason: Why; empty without.
+        next_start_seconds: Seconds until a job that waits now could start; None if that depends on an event.
+        waiting_for: Why nothing starts right now, for people; empty if nothing stands in the way.
+        estimate: Time until a job enqueued now would start; None if no time can be named (paused).
+        average_duration: Expected seconds of one job.
+        oldest_waiting_seconds: Age of the job that has waited longest; None if none waits.
+        working: Whether this process takes jobs.
+    """
+
+    queue: str
+    pending: int
+    running: int
+    capacity: int
+    concurrency: int
+    succeeded: int
+    failed: int
+    throttled: int
+    paused: bool
+    failures_in_a_row: int
+    hold_seconds: float
+    hold_reason: str
+    next_start_seconds: float | None
+    waiting_for: str
+    estimate: Estimate | None
+    average_duration: float
+    oldest_waiting_seconds: float | None
+    working: bool
+
+
+def make_status(name: str, rules: Rules, snapshot: Snapshot, working: bool) -> Status:
+    """Status from a snapshot: everything that can be derived is derived here."""
+    queue, now = snapshot.queue, snapshot.now
+    newcomer = JobRecord("", "", created_at=now, ready_at=now)
+    when = rules.next_start(queue, now, newcomer, len(snapshot.running))
+    held = max(0.0, queue.hold_until - now)
+    return Status(
+        queue=name,
+        pending=snapshot.waiting,
+        running=len(snapshot.running),
+        capacity=rules.queue.capacity,
+        concurrency=rules.concurrency,
+        succeeded=queue.succeeded,
+        failed=queue.failed,
+        throttled=queue.throttled,
+        paused=queue.paused,
+        failures_in_a_row=queue.failures,
+        hold_seconds=held,
+        hold_reason=queue.hold_reason if held else "",
+        next_start_seconds=None if when.at == float("inf") else max(0.0, when.at - now),
+        waiting_for=when.reason if when.at > now else "",
+        estimate=forecast_start(rules, snapshot, newcomer, snapshot.waiting + 1),
+        average_duration=rules.predict(queue, newcomer).mean,
+        oldest_waiting_seconds=None if snapshot.oldest_at is None else max(0.0, now - snapshot.oldest_at),
+        working=working,
+    )
+
+
+def view(record: JobRecord, position: int | None, utc: Callable[[float], datetime], codec: Codec) -> Job:
+    """The job for people."""
+    done = record.state is JobState.SUCCEEDED
+    return Job(
+        id=record.id,
+        task=record.task,
+        state=record.state,
+        position=position,
+        key=record.key,
+        priority=record.priority,
+        batch_id=record.batch_id,
+        created_at=utc(record.created_at),
+        ready_at=utc(record.ready_at),
+        started_at=None if record.started_at is None else utc(record.started_at),
+        ended_at=None if record.ended_at is None else utc(record.ended_at),
+        attempt=max(1, record.failures) if record.state.final else record.attempt,
+        throttles=record.throttles,
+        recoveries=record.recoveries,
+        progress=record.progress,
+        message=record.message,
+        error=record.error,
+        result=codec.decode_result(record.result) if done else None,
+    )
+
+
+def result(record: JobRecord, codec: Codec) -> Any:
+    """What the function of a job that has ended returned. Raises the JobError that fits any other end."""
+    match record.state:
+        case JobState.SUCCEEDED if not record.error:
+            return codec.decode_result(record.result)
+        case JobState.SUCCEEDED:
+            raise ResultUnavailableError(record.id, record.error)
+        case JobState.CANCELLED | JobState.DROPPED:
+            raise JobCancelledError(record.id, record.error)
+        case JobState.STALE:
+            raise JobStaleError(record.id, record.error)
+        case _:
+            raise JobFailedError(record.id, record.error)

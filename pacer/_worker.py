@@ -1,0 +1,387 @@
+"""One process's share of the work: dispatch, run, settle."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+import anyio.abc
+import anyio.lowlevel
+import attrs
+
+from pacer import events
+from pacer._context import CurrentJob, enter_job, leave_job
+from pacer._errors import LeaseLostError, NotEncodableError, Throttled
+from pacer._job import JobRecord, JobState, Outcome, OutcomeKind
+from pacer._rules import Rules
+from pacer._signals import Announcer, Pulse
+from pacer._tasks import Task, TaskRegistry
+from pacer.protocols import Codec, Ledger, Settled, When
+
+# After the store has failed, and before it is asked again. A store that is away must not be hammered.
+STORE_RETRY = 1.0
+# A wait for a time is never shorter than this, lest a rounding error turn it into a busy loop.
+LEAST_SLEEP = 1e-9
+# A slot lets the event loop do other things at least this often, even if its jobs never wait for anything.
+LONGEST_RUN_WITHOUT_YIELD = 0.001
+
+
+@attrs.define(eq=False)
+class LocalCall:
+    """A call that lives in this process only."""
+
+    task: Task
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+
+@attrs.define(eq=False)
+class Worker:
+    """A fixed number of slots, each of which takes a job, runs it and settles it, over and over.
+
+    The slots take turns at the front: exactly one waits for the next start time, the others queue up behind it. A job
+    runs in its slot's own task, inside a cancel scope that is renewed only after it has been used to cancel a job.
+    """
+
+    ledger: Ledger
+    codec: Codec
+    rules: Rules
+    registry: TaskRegistry
+    announce: Announcer
+    slots: int
+    local_calls: dict[str, LocalCall] = attrs.field(init=False, factory=dict)
+    changed: Pulse = attrs.field(init=False, factory=Pulse)
+    """Fired when a job has started or ended here, or has left the queue."""
+    _woken: anyio.Event = attrs.field(init=False, factory=anyio.Event)
+    _turn: anyio.Lock = attrs.field(init=False, factory=lambda: anyio.Lock(fast_acquire=True))
+    _claimed: deque[JobRecord] = attrs.field(init=False, factory=deque)
+    _idle: int = attrs.field(init=False, default=0)
+    _running: dict[str, tuple[JobRecord, anyio.CancelScope]] = attrs.field(init=False, factory=dict)
+    _settled: dict[str, anyio.Event] = attrs.field(init=False, factory=dict)
+    _stopping: bool = attrs.field(init=False, default=False)
+    _active: int = attrs.field(init=False, default=0)
+    _yielded_at: float = attrs.field(init=False, default=-math.inf)
+    _limiter: anyio.CapacityLimiter = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._limiter = anyio.CapacityLimiter(self.slots)
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    async def start(self, task_group: anyio.abc.TaskGroup) -> None:
+        """Take over what a crash has left, then begin to work."""
+        await self._recover()
+        for _ in range(self.slots):
+            self._active += 1
+            task_group.start_soon(self._slot)
+        if self.ledger.heartbeat is not None:
+            task_group.start_soon(self._heartbeat, self.ledger.heartbeat)
+
+    async def stop(self, grace: float) -> None:
+        """Take no more jobs; give those that run `grace` seconds to end."""
+        self._stopping = True
+        self.wake()
+        with anyio.move_on_after(grace):
+            while self._active:
+                await self.changed.next().wait()
+
+    @property
+    def working(self) -> bool:
+        """Whether jobs are being taken."""
+        return self._active > 0 and not self._stopping
+
+    def wake(self) -> None:
+        """Something has changed that may let a job start sooner."""
+        self._woken.set()
+
+    async def _slot(self) -> None:
+        try:
+            while await self._work():
+                pass
+        finally:
+            self._active -= 1
+            self.changed.fire()
+
+    async def _work(self) -> bool:
+        """Run jobs one after the other. True: a job was cancelled, begin anew; False: no more jobs are to be taken."""
+        unfinished = None
+        try:
+            with anyio.CancelScope() as scope:
+                while (unfinished := await self._next()) is not None:
+                    outcome = await self._run(unfinished, scope)
+                    if scope.cancel_called:  # its function returned all the same
+                        break
+                    ended, unfinished = unfinished, None
+                    await self._settle(ended, outcome)
+                    await self._let_others_run()
+            if unfinished is None:
+                return False
+            if scope.cancelled_caught:
+                outcome = Outcome(OutcomeKind.IGNORED, error="cancelled while running")
+            ended, unfinished = unfinished, None
+            await self._settle(ended, outcome)
+            return True
+        except anyio.get_cancelled_exc_class():
+            await self._give_back(unfinished)
+            raise
+
+    async def _let_others_run(self) -> None:
+        now = self.ledger.now()
+        if now - self._yielded_at >= LONGEST_RUN_WITHOUT_YIELD:
+            await anyio.lowlevel.checkpoint()
+            self._yielded_at = self.ledger.now()
+
+    # -- dispatch ----------------------------------------------------------------------------------------------------
+
+    async def _next(self) -> JobRecord | None:
+        """The next job that may start, as soon as it may; None when no more are to be taken."""
+        self._idle += 1
+        try:
+            async with self._turn:
+                while not self._stopping:
+                    if self._claimed:
+                        return self._claimed.popleft()
+                    if self._woken.is_set():
+                        self._woken = anyio.Event()
+                    await self._claim_or_wait()
+                return self._claimed.popleft() if self._claimed else None
+        finally:
+            self._idle -= 1
+
+    async def _claim_or_wait(self) -> None:
+        try:
+            claimed = await self.ledger.claim(self.registry.names, self._idle)
+        except Exception as error:
+            self._store_failed("claim", error)
+            await self._sleep(STORE_RETRY)
+            return
+        self.report_faults()
+        if claimed.jobs:
+            self._claimed.extend(claimed.jobs)
+            self.changed.fire()
+        else:
+            await self._sleep(self._until(claimed.next, claimed.now))
+
+    def _until(self, when: When, now: float) -> float:
+        wait = max(when.at - now, LEAST_SLEEP)
+        return wait if self.ledger.poll is None else min(wait, self.ledger.poll)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait, or be woken."""
+        with anyio.move_on_after(seconds):
+            await self._woken.wait()
+
+    # -- run ---------------------------------------------------------------------------------------------------------
+
+    async def _run(self, record: JobRecord, scope: anyio.CancelScope) -> Outcome:
+        """Run the job's function under its time-out and say how it ended."""
+        if record.cancel_requested:
+            return Outcome(OutcomeKind.IGNORED, error="cancelled before it started")
+        now = self.ledger.now()
+        waited = now - max(record.ready_at, record.created_at)
+        self.announce(events.JobStarted(now, record.id, record.task, record.attempt, waited))
+        self._running[record.id] = (record, scope)
+        token = enter_job(CurrentJob(record, self._on_progress))
+        try:
+            return await self._call(record)
+        except Throttled as busy:
+            return Outcome(
+                OutcomeKind.THROTTLED,
+                error=busy.reason,
+                retry_after=busy.retry_after,
+                cost=busy.cost,
+                limits=busy.limits,
+            )
+        except Exception as error:
+            return Outcome(OutcomeKind.FAILED, error=_one_line(error))
+        except anyio.get_cancelled_exc_class() as error:
+            if anyio.get_current_task().has_pending_cancellation():
+                raise
+            # Nobody cancelled this slot: the function let another task's cancellation escape.
+            return Outcome(OutcomeKind.FAILED, error=_one_line(error))
+        finally:
+            leave_job(token)
+            del self._running[record.id]
+
+    async def _call(self, record: JobRecord) -> Outcome:
+        try:
+            task, args, kwargs = self._resolve(record)
+        except Exception as error:
+            problem = f"its arguments cannot be read back: {_one_line(error)}"
+            return Outcome(OutcomeKind.IGNORED, error=problem)
+        timeout = task.timeout if record.timeout is None else record.timeout
+        if timeout is None:
+            return Outcome(OutcomeKind.SUCCEEDED, await task.call(args, kwargs, self._limiter))
+        with anyio.move_on_after(timeout):
+            return Outcome(OutcomeKind.SUCCEEDED, await task.call(args, kwargs, self._limiter))
+        return Outcome(OutcomeKind.FAILED, error=f"timed out after {timeout:g} s")
+
+    def _resolve(self, record: JobRecord) -> tuple[Task, Any, Any]:
+        local = self.local_calls.get(record.id)
+        if local is not None:
+            return local.task, local.args, local.kwargs
+        task = self.registry.named(record.task)
+        if task is None:
+            msg = f"no function is registered as {record.task!r}"
+            raise LookupError(msg)
+        args, kwargs = self.codec.decode_call(record.payload)
+        return task, args, kwargs
+
+    def _on_progress(self, record: JobRecord) -> None:
+        fraction = record.progress or 0.0
+        self.announce(events.JobProgressed(self.ledger.now(), record.id, fraction, record.message))
+
+    def cancel_running(self, job_id: str) -> bool:
+        """Cancel the job if it runs here."""
+        found = self._running.get(job_id)
+        if found is None:
+            return False
+        record, scope = found
+        record.cancel_requested = True
+        scope.cancel()
+        return True
+
+    # -- settle ------------------------------------------------------------------------------------------------------
+
+    async def _settle(self, record: JobRecord, outcome: Outcome) -> None:
+        """Write down how the run ended, however long the store takes to accept it, and tell everybody."""
+        if outcome.kind is OutcomeKind.SUCCEEDED:
+            outcome = self._encode_result(record, outcome)
+        try:
+            settled = await self._insist(record, outcome)
+        except anyio.get_cancelled_exc_class():
+            # It may have been written or not; asked again, the store refuses what it has already.
+            with anyio.CancelScope(shield=True):
+                await self._settle_once(record, outcome)
+            raise
+        if settled is not None:
+            self._announce_end(settled, outcome)
+        self.forget(record)
+
+    async def _settle_once(self, record: JobRecord, outcome: Outcome) -> None:
+        try:
+            settled = await self.ledger.settle(record, outcome, self._retry_of(record))
+        except LeaseLostError:
+            return
+        except Exception as error:
+            self._store_failed("settle", error)
+        else:
+            self._announce_end(settled, outcome)
+            self.forget(record)
+
+    async def _insist(self, record: JobRecord, outcome: Outcome) -> Settled | None:
+        while True:
+            try:
+                return await self.ledger.settle(record, outcome, self._retry_of(record))
+            except LeaseLostError:
+                self.announce(events.OutcomeRefused(self.ledger.now(), record.id, record.task))
+                return None
+            except Exception as error:
+                self._store_failed("settle", error)
+                await anyio.sleep(STORE_RETRY)
+
+    def _retry_of(self, record: JobRecord) -> Any:
+        if record.retry is not None:
+            return record.retry
+        task = self.registry.named(record.task)
+        return None if task is None else task.retry
+
+    def _encode_result(self, record: JobRecord, outcome: Outcome) -> Outcome:
+        try:
+            return attrs.evolve(outcome, result=self.codec.encode_result(record.task, outcome.result))
+        except NotEncodableError as error:
+            # The work is done and paid for; only its result cannot be kept.
+            self.announce(events.ResultDropped(self.ledger.now(), record.id, record.task, str(error)))
+            return attrs.evolve(outcome, result=None, error=f"result not kept: {error}")
+
+    def _announce_end(self, settled: Settled, outcome: Outcome) -> None:
+        """One event for the job, one more if the queue is now held."""
+        job, now = settled.record, self.ledger.now()
+        attempt = job.failures if outcome.kind is OutcomeKind.FAILED else job.attempt
+        match job.state:
+            case JobState.SUCCEEDED:
+                took = (job.ended_at or now) - (job.started_at or now)
+                self.announce(events.JobSucceeded(now, job.id, job.task, took))
+            case JobState.CANCELLED:
+                self.announce(events.JobCancelled(now, job.id, job.task))
+            case JobState.QUEUED if outcome.kind is OutcomeKind.THROTTLED:
+                self.announce(events.JobThrottled(now, job.id, job.task, outcome.error))
+            case JobState.QUEUED:
+                delay = max(0.0, job.ready_at - now)
+                self.announce(events.JobRescheduled(now, job.id, job.task, attempt, job.error, delay))
+            case _:
+                self.announce(events.JobFailed(now, job.id, job.task, attempt, job.error))
+        if settled.hold > 0:
+            self.announce(events.QueueHeld(now, settled.hold, settled.queue.hold_reason))
+        self.report_faults()
+
+    def forget(self, record: JobRecord) -> None:
+        """Wake those who wait for this job or for room, and drop what only this job needed."""
+        if self.local_calls and record.state.final:
+            self.local_calls.pop(record.id, None)
+        if self._settled:
+            waiting = self._settled.pop(record.id, None)
+            if waiting is not None:
+                waiting.set()
+        self.wake()
+        self.changed.fire()
+
+    def settled(self, job_id: str) -> anyio.Event:
+        """Set when this job is next settled or leaves the queue here."""
+        return self._settled.setdefault(job_id, anyio.Event())
+
+    # -- when the process stops, or another one has -----------------------------------------------------------------
+
+    async def _give_back(self, record: JobRecord | None) -> None:
+        """An unfinished job at shutdown: no outcome, no attempt spent; it is run again by whoever is next."""
+        unfinished = [*self._claimed] if record is None else [record, *self._claimed]
+        self._claimed.clear()
+        if not unfinished:
+            return
+        with anyio.CancelScope(shield=True):
+            try:
+                await self.ledger.release(unfinished)
+            except Exception as error:  # its lease will run out instead
+                self._store_failed("release", error)
+                return
+        for one in unfinished:
+            self.announce(events.JobReleased(self.ledger.now(), one.id, one.task))
+
+    async def _heartbeat(self, interval: float) -> None:
+        """Keep the leases of running jobs, hear of cancellations, and take over from workers that are gone."""
+        while True:
+            await anyio.sleep(interval)
+            try:
+                beat = await self.ledger.beat([*self._claimed, *(record for record, _ in self._running.values())])
+                await self._recover()
+            except Exception as error:
+                self._store_failed("heartbeat", error)
+                continue
+            for job_id in beat.cancel | beat.lost:
+                self.cancel_running(job_id)
+
+    async def _recover(self) -> None:
+        recovered = await self.ledger.recover(self.registry.names)
+        for record in recovered:
+            self.announce(events.JobRecovered(self.ledger.now(), record.id, record.task, record.state))
+            self.forget(record)
+
+    # -- what went wrong ---------------------------------------------------------------------------------------------
+
+    def report_faults(self) -> None:
+        """Tell of strategies that misbehaved since the last time."""
+        if self.rules.guard.faults:
+            for fault in self.rules.guard.take_faults():
+                self.announce(events.PartMisbehaved(self.ledger.now(), fault.part, fault.question, fault.problem))
+
+    def _store_failed(self, action: str, error: Exception) -> None:
+        self.announce(events.StoreFailed(self.ledger.now(), action, _one_line(error), STORE_RETRY))
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    name = type(error).__name__
+    return f"{name}: {text}" if text else name
