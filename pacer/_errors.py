@@ -18,6 +18,7 @@ PacerError
     ├── CorruptStoreError   the file is damaged
     ├── ReadOnlyStoreError  the file or its directory cannot be written
     ├── NewerSchemaError    a newer version of pacer wrote it
+    ├── StoreUnavailableError  disk full, locked or failing: nothing was written, try again
     └── UnsupportedBackendError  the store does not run on this event loop
 Throttled                   raised *by* a job's function: the upstream said "not now"
 """
@@ -145,6 +146,10 @@ class ReadOnlyStoreError(StoreError):
 
 class NewerSchemaError(StoreError):
     """A newer version of pacer wrote this store; nothing was changed."""
+
+
+class StoreUnavailableError(StoreError):
+    """The store cannot do it now (disk full, locked, I/O error): nothing was written; the same call may work later."""
 
 
 class UnsupportedBackendError(StoreError, RuntimeError):

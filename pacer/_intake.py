@@ -13,7 +13,8 @@ from pacer import events
 from pacer._errors import QueueFullError
 from pacer._job import JobRecord
 from pacer._options import JobOptions
-from pacer._receipt import BatchReceipt, Forecast, Receipt
+from pacer._receipt import BatchReceipt, Receipt
+from pacer._signals import Turn
 from pacer._tasks import Call, TaskRegistry, unregistered
 from pacer._worker import LocalCall, Worker
 from pacer.protocols import Added, Addition
@@ -29,7 +30,7 @@ class Intake:
     _worker: Worker
     _registry: TaskRegistry
     _worker_id: str
-    _turn: anyio.Lock = attrs.field(init=False, factory=anyio.Lock)
+    _turn: Turn = attrs.field(init=False, factory=Turn)
 
     async def enqueue(
         self, options: JobOptions, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -108,7 +109,8 @@ class Intake:
         """Wait for room, first come, first served; raises QueueFullError when the time is up."""
         ledger, rules = self._worker.ledger, self._worker.rules
         with anyio.move_on_after(rules.queue.wait_timeout):
-            async with self._turn:
+            await self._turn.take()
+            try:
                 while True:
                     changed = self._worker.changed.next()
                     try:
@@ -116,6 +118,8 @@ class Intake:
                     except QueueFullError:
                         with anyio.move_on_after(ledger.poll):
                             await changed.wait()
+            finally:
+                self._turn.give()
         raise rules.refusal(await ledger.snapshot(), records)
 
     def _forget_calls(self, records: Iterable[JobRecord]) -> None:
@@ -129,8 +133,9 @@ class Intake:
             self._worker.announce(
                 events.JobEnqueued(addition.snapshot.now, record.id, record.task, added.position or 0)
             )
-        forecast = Forecast(self._worker.rules, addition.snapshot, record, added.position)
-        return Receipt(record.id, added.position, added.created, record.state, forecast)
+        return Receipt(
+            record.id, added.position, added.created, record.state, self._worker.rules, addition.snapshot, record
+        )
 
 
 @attrs.frozen

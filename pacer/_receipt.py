@@ -15,28 +15,6 @@ from pacer._snapshot import Snapshot
 
 
 @attrs.frozen
-class Forecast:
-    """The queue at the moment of a receipt, ready to be rolled forward when somebody asks."""
-
-    rules: Rules
-    snapshot: Snapshot
-    record: JobRecord
-    position: int | None
-
-    def start(self) -> Estimate | None:
-        """When the job starts."""
-        if self.position is None:
-            return None
-        return forecast_start(self.rules, self.snapshot, self.record, self.position)
-
-    def end(self) -> Estimate | None:
-        """When the job has run once."""
-        if self.position is None:
-            return None
-        return forecast_end(self.rules, self.snapshot, self.record, self.position)
-
-
-@attrs.frozen
 class Receipt(Generic[T]):
     """The answer to `enqueue`: the job is in the store.
 
@@ -44,13 +22,16 @@ class Receipt(Generic[T]):
         job_id: Its id; ask with it later.
         position: 1-based place among the waiting jobs; None if it exists already and does not wait.
         created: False if a job with this id or unique key existed already: this is that one.
+        state: Its state at that moment; `queued` for a new one.
     """
 
     job_id: str
     position: int | None
     created: bool
     state: JobState
-    _forecast: Forecast = attrs.field(repr=False, eq=False)
+    _rules: Rules = attrs.field(repr=False, eq=False)
+    _snapshot: Snapshot = attrs.field(repr=False, eq=False)
+    _record: JobRecord = attrs.field(repr=False, eq=False)
 
     @cached_property
     def estimate(self) -> Estimate | None:
@@ -58,12 +39,16 @@ class Receipt(Generic[T]):
 
         Worked out when first asked for, from the queue as it was at the moment of enqueueing.
         """
-        return self._forecast.start()
+        if self.position is None:
+            return None
+        return forecast_start(self._rules, self._snapshot, self._record, self.position)
 
     @cached_property
     def completion(self) -> Estimate | None:
         """Time from enqueueing until it has run once; None where `estimate` is."""
-        return self._forecast.end()
+        if self.position is None:
+            return None
+        return forecast_end(self._rules, self._snapshot, self._record, self.position)
 
 
 @attrs.frozen

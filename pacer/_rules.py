@@ -7,7 +7,7 @@ the forecast rolls the same answers forward; nothing else decides anything.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, Literal
 
@@ -37,6 +37,7 @@ _PAUSED = When(math.inf, on_event=True, reason="paused by hand")
 # Retry-After when no forecast can be made because the queue is paused, and the least that is ever said.
 UNKNOWN_WAIT = 60.0
 LEAST_RETRY_AFTER = 0.1
+_REFUSED = Admission(accepted=False)
 INTERRUPTED = Outcome(OutcomeKind.IGNORED)
 # A throttled queue is held at least this long: neither "retry after 0" nor a backoff of 0 may spin.
 LEAST_THROTTLE_HOLD = 0.001
@@ -80,21 +81,22 @@ class Rules:
         """The state of a queue that has never run a job."""
         return QueueState(self.pacing.initial_state(), self.estimator.initial_state())
 
-    def admit(self, snapshot: Snapshot, jobs: Sequence[JobFacts]) -> int:
+    def admit(self, jobs: Sequence[JobFacts], waiting: int, snapshot: Callable[[], Snapshot]) -> int:
         """May all of these jobs enter? Returns how many of the oldest have to leave for them.
+
+        `snapshot` is called only if the answer depends on a forecast.
 
         Raises:
             QueueFullError: They may not; it says when there is expected to be room for them.
         """
-        incoming, waiting = len(jobs), snapshot.waiting
         admission = self.guard.state(
             self.queue,
             "admit",
-            Admission(accepted=False),
-            lambda: self.queue.admit(incoming, waiting, lambda: self._wait(snapshot, jobs[0], waiting + 1)),
+            _REFUSED,
+            lambda: self.queue.admit(len(jobs), waiting, lambda: self._wait(snapshot(), jobs[0], waiting + 1)),
         )
         if not admission.accepted:
-            raise self.refusal(snapshot, jobs)
+            raise self.refusal(snapshot(), jobs)
         return min(admission.drop, waiting)
 
     def refusal(self, snapshot: Snapshot, jobs: Sequence[JobFacts]) -> QueueFullError:
@@ -135,7 +137,7 @@ class Rules:
             state.pacing,
             lambda: self.pacing.started(state.pacing, now, job, running),
         )
-        return state if pacing is state.pacing else attrs.evolve(state, pacing=pacing)
+        return state.learned(pacing, state.estimator)
 
     def settle(
         self,
@@ -153,7 +155,7 @@ class Rules:
         started_at = now if job.started_at is None else job.started_at
         match outcome.kind:
             case OutcomeKind.SUCCEEDED:
-                state = self._count_success(state, started_at)
+                state = self._end_streak(state, started_at)
                 fate = self._fate(job, JobState.SUCCEEDED, outcome.error)
             case OutcomeKind.FAILED:
                 state, hold = self._count_failure(state, now, started_at, Failure(1))
@@ -165,22 +167,20 @@ class Rules:
             case OutcomeKind.IGNORED:
                 end = JobState.CANCELLED if job.cancel_requested else JobState.FAILED
                 fate = self._fate(job, end, outcome.error)
-        if fate.state is JobState.FAILED:
-            state = attrs.evolve(state, failed=state.failed + 1)
-        return self._learn(state, now, job, outcome, running, now - started_at), fate, outcome
+        state = state.learned(
+            self._pacing_after(state, now, job, outcome, running),
+            self._estimator_after(state, job, outcome, now - started_at),
+            succeeded=fate.state is JobState.SUCCEEDED,
+            failed=fate.state is JobState.FAILED,
+        )
+        return state, fate, outcome
 
     def finish(self, state: QueueState, now: float, job: JobFacts, outcome: Outcome, running: int) -> QueueState:
         """Tell the pacing policy of the end of a run, and nobody else.
 
         With the outcome `INTERRUPTED` for a run that was broken off: shutdown, or the crash of its worker.
         """
-        pacing = self.guard.state(
-            self.pacing,
-            "ended",
-            state.pacing,
-            lambda: self.pacing.ended(state.pacing, now, job, outcome, running),
-        )
-        return state if pacing is state.pacing else attrs.evolve(state, pacing=pacing)
+        return state.learned(self._pacing_after(state, now, job, outcome, running), state.estimator)
 
     def recover(self, job: JobRecord, runnable: bool) -> Fate:
         """What becomes of a job whose worker is gone? `runnable`: some live worker knows its function."""
@@ -202,29 +202,33 @@ class Rules:
     def _fate(job: JobRecord, state: JobState, error: str) -> Fate:
         return Fate(state, job.ready_at, error, job.failures, job.throttles)
 
-    def _learn(
-        self, state: QueueState, now: float, job: JobFacts, outcome: Outcome, running: int, duration: float
-    ) -> QueueState:
-        state = self.finish(state, now, job, outcome, running)
+    def _pacing_after(self, state: QueueState, now: float, job: JobFacts, outcome: Outcome, running: int) -> Any:
+        return self.guard.state(
+            self.pacing,
+            "ended",
+            state.pacing,
+            lambda: self.pacing.ended(state.pacing, now, job, outcome, running),
+        )
+
+    def _estimator_after(self, state: QueueState, job: JobFacts, outcome: Outcome, duration: float) -> Any:
         if outcome.kind is OutcomeKind.IGNORED:
-            return state
-        estimator = self.guard.state(
+            return state.estimator
+        return self.guard.state(
             self.estimator,
             "observed",
             state.estimator,
             lambda: self.estimator.observed(state.estimator, job, duration, outcome),
         )
-        return state if estimator is state.estimator else attrs.evolve(state, estimator=estimator)
 
     @staticmethod
     def _known_before(state: QueueState, started_at: float) -> bool:
         """Whether the job started before the last failure was known; then its end says nothing new of the streak."""
         return state.last_failed_at is not None and started_at < state.last_failed_at
 
-    def _count_success(self, state: QueueState, started_at: float) -> QueueState:
+    def _end_streak(self, state: QueueState, started_at: float) -> QueueState:
         if state.failures and not self._known_before(state, started_at):
-            state = attrs.evolve(state, failures=0, last_delay=0.0)
-        return attrs.evolve(state, succeeded=state.succeeded + 1)
+            return attrs.evolve(state, failures=0, last_delay=0.0)
+        return state
 
     def _count_failure(
         self, state: QueueState, now: float, started_at: float, failure: Failure

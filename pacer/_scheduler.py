@@ -19,11 +19,12 @@ from pacer._errors import (
     NotRunningError,
     UnknownJobError,
 )
+from pacer._forecast import forecast_start
 from pacer._intake import Enqueuer, Intake
 from pacer._job import ONE_REQUEST, BatchProgress, Estimate, Job, JobRecord, JobState, Retry
 from pacer._logging import LoggingObserver
 from pacer._options import JobOptions
-from pacer._receipt import BatchReceipt, Forecast, Receipt
+from pacer._receipt import BatchReceipt, Receipt
 from pacer._rules import OnCrash, Rules
 from pacer._signals import Announcer, Subscription
 from pacer._tasks import Call, TaskRegistry
@@ -280,7 +281,9 @@ class Scheduler(AsyncContextManagerMixin):
         """
         worker = self._running.worker
         record, position = await _find(worker.ledger, job_id), await worker.ledger.position(job_id)
-        return Forecast(worker.rules, await worker.ledger.snapshot(), record, position).start()
+        if position is None:
+            return None
+        return forecast_start(worker.rules, await worker.ledger.snapshot(), record, position)
 
     async def batch(self, batch_id: str) -> BatchProgress:
         """How far a batch is. Raises UnknownJobError."""

@@ -36,6 +36,37 @@ class Pulse:
 
 
 @attrs.define(eq=False)
+class Turn:
+    """A lock whose waiters are served in order, and which costs next to nothing when there are none."""
+
+    _taken: bool = attrs.field(init=False, default=False)
+    _waiters: deque[anyio.Event] = attrs.field(init=False, factory=deque)
+
+    async def take(self) -> None:
+        """Wait for the turn. If it returns, `give` must be called."""
+        if not self._taken:
+            self._taken = True
+            return
+        mine = anyio.Event()
+        self._waiters.append(mine)
+        try:
+            await mine.wait()
+        except BaseException:
+            if mine.is_set():  # handed over and cancelled at the same time
+                self.give()
+            else:
+                self._waiters.remove(mine)
+            raise
+
+    def give(self) -> None:
+        """Hand the turn to the next in line."""
+        if self._waiters:
+            self._waiters.popleft().set()
+        else:
+            self._taken = False
+
+
+@attrs.define(eq=False)
 class Subscription:
     """Events as they happen, for a reader that may be slow: at most `buffer` are kept, the oldest are lost first.
 

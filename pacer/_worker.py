@@ -17,7 +17,7 @@ from pacer._context import CurrentJob, enter_job, leave_job
 from pacer._errors import LeaseLostError, NotEncodableError, Throttled
 from pacer._job import JobRecord, JobState, Outcome, OutcomeKind
 from pacer._rules import Rules
-from pacer._signals import Announcer, Pulse
+from pacer._signals import Announcer, Pulse, Turn
 from pacer._tasks import Task, TaskRegistry
 from pacer.protocols import Codec, Ledger, Settled, When
 
@@ -56,7 +56,7 @@ class Worker:
     changed: Pulse = attrs.field(init=False, factory=Pulse)
     """Fired when a job has started or ended here, or has left the queue."""
     _woken: anyio.Event = attrs.field(init=False, factory=anyio.Event)
-    _turn: anyio.Lock = attrs.field(init=False, factory=lambda: anyio.Lock(fast_acquire=True))
+    _turn: Turn = attrs.field(init=False, factory=Turn)
     _claimed: deque[JobRecord] = attrs.field(init=False, factory=deque)
     _idle: int = attrs.field(init=False, default=0)
     _running: dict[str, tuple[JobRecord, anyio.CancelScope]] = attrs.field(init=False, factory=dict)
@@ -140,14 +140,15 @@ class Worker:
         """The next job that may start, as soon as it may; None when no more are to be taken."""
         self._idle += 1
         try:
-            async with self._turn:
-                while not self._stopping:
-                    if self._claimed:
-                        return self._claimed.popleft()
+            await self._turn.take()
+            try:
+                while not self._claimed and not self._stopping:
                     if self._woken.is_set():
                         self._woken = anyio.Event()
                     await self._claim_or_wait()
                 return self._claimed.popleft() if self._claimed else None
+            finally:
+                self._turn.give()
         finally:
             self._idle -= 1
 
@@ -291,11 +292,12 @@ class Worker:
 
     def _encode_result(self, record: JobRecord, outcome: Outcome) -> Outcome:
         try:
-            return attrs.evolve(outcome, result=self.codec.encode_result(record.task, outcome.result))
+            result = self.codec.encode_result(record.task, outcome.result)
         except NotEncodableError as error:
             # The work is done and paid for; only its result cannot be kept.
             self.announce(events.ResultDropped(self.ledger.now(), record.id, record.task, str(error)))
             return attrs.evolve(outcome, result=None, error=f"result not kept: {error}")
+        return outcome if result is outcome.result else attrs.evolve(outcome, result=result)
 
     def _announce_end(self, settled: Settled, outcome: Outcome) -> None:
         """One event for the job, one more if the queue is now held."""

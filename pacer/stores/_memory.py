@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections import Counter
@@ -10,10 +11,10 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import anyio
+import anyio.lowlevel
 import attrs
 
-from pacer._errors import LeaseLostError, QueueFullError
-from pacer._forecast import forecast_start
+from pacer._errors import LeaseLostError
 from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
 from pacer._rules import INTERRUPTED, Fate, Rules
 from pacer._snapshot import QueueState, Running, Snapshot
@@ -38,6 +39,10 @@ class _Queue:
     batches: dict[str, list[JobRecord]] = attrs.field(factory=dict)
     workers: dict[str, tuple[float, frozenset[str]]] = attrs.field(factory=dict)
     seq: int = 0
+    loop: object = None
+    shift: float = 0.0
+    left_at: float | None = None
+    left_wall: float = 0.0
 
 
 @attrs.define(eq=False)
@@ -69,14 +74,33 @@ class MemoryStore:
     @asynccontextmanager
     async def open(self, queue: str, rules: Rules, worker: str) -> AsyncGenerator[MemoryLedger]:
         """Open one queue for one worker."""
-        clock = anyio.current_time if self.clock is None else self.clock
         data = self._queues.setdefault(queue, _Queue(rules.initial()))
+        clock = self._clock(data)
         ledger = MemoryLedger(self, data, rules, worker, clock, time.time() - clock())
         ledger.hello(frozenset())
         try:
             yield ledger
         finally:
             del data.workers[worker]
+            data.left_at, data.left_wall = ledger.now(), time.time()
+
+    def _clock(self, data: _Queue) -> Callable[[], float]:
+        """This queue's time: it goes on where it was, even if another event loop counts from another zero."""
+        read = self.clock or _loop_clock()
+        if not data.workers:
+            if self.clock is None and data.left_at is not None and data.loop != anyio.lowlevel.current_token():
+                data.shift = data.left_at + max(0.0, time.time() - data.left_wall) - read()
+            data.loop = anyio.lowlevel.current_token()
+        shift = data.shift
+        return read if shift == 0 else lambda: read() + shift
+
+
+def _loop_clock() -> Callable[[], float]:
+    """The event loop's clock, without asking each time which event loop it is."""
+    try:
+        return asyncio.get_running_loop().time
+    except RuntimeError:
+        return anyio.current_time
 
 
 @attrs.define(eq=False)
@@ -111,7 +135,7 @@ class MemoryLedger:
 
     async def add(self, records: Sequence[JobRecord]) -> Addition:
         """Admit all, or none."""
-        data, now = self._data, self.now()
+        now = self.now()
         existing = [self._existing(record) for record in records]
         fresh = [record for record, old in zip(records, existing, strict=True) if old is None]
         dropped = self._admit(fresh, now) if fresh else []
@@ -135,7 +159,7 @@ class MemoryLedger:
 
     def _admit(self, fresh: Sequence[JobRecord], now: float) -> list[JobRecord]:
         """Ask the rules; raises QueueFullError. Returns the jobs that were dropped to make room."""
-        drop = self._rules.admit(self._snapshot(now), fresh)
+        drop = self._rules.admit(fresh, len(self._data.waiting), lambda: self._snapshot(now))
         dropped = self._data.waiting.oldest(drop)
         for record in dropped:
             self._data.waiting.remove(record)
