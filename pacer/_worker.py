@@ -305,7 +305,8 @@ class Worker:
         attempt = job.failures if outcome.kind is OutcomeKind.FAILED else job.attempt
         match job.state:
             case JobState.SUCCEEDED:
-                took = (job.ended_at or now) - (job.started_at or now)
+                # A time of 0.0 is a time: clocks of tests start there.
+                took = 0.0 if job.ended_at is None or job.started_at is None else job.ended_at - job.started_at
                 self.announce(events.JobSucceeded(now, job.id, job.task, took))
             case JobState.CANCELLED:
                 self.announce(events.JobCancelled(now, job.id, job.task))

@@ -344,7 +344,9 @@ class MemoryLedger:
 
     def _snapshot(self, now: float, oldest_at: float | None = None) -> Snapshot:
         data = self._data
-        running = tuple(Running(record, record.started_at or now) for record in data.running.values())
+        running = tuple(
+            Running(record, now if record.started_at is None else record.started_at) for record in data.running.values()
+        )
         return Snapshot(now, data.state, len(data.waiting), running, oldest_at)
 
     async def batch(self, batch_id: str) -> BatchProgress | None:
