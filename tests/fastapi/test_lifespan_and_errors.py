@@ -134,19 +134,19 @@ async def test_the_51st_waiting_request_gets_429_with_whole_seconds_and_a_proble
         refused = await client.post("/nap")
         assert positions == list(range(1, 51))
         assert refused.status_code == 429
-        # 59 s of the running job and the pause after it.
-        assert refused.headers["retry-after"] == "69"
+        # 59 s of the running job and the pause after it, and a little because it may be a slow one; rounded up.
+        assert refused.headers["retry-after"] == "70"
         assert refused.headers["content-type"] == "application/problem+json"
         assert refused.json() == {
             "type": "about:blank",
             "title": "Too Many Requests",
             "status": 429,
-            "detail": "The queue is full: 50 jobs wait. A slot is expected to be free in 69 s.",
+            "detail": "The queue is full: 50 jobs wait. A slot is expected to be free in 70 s.",
             "code": "queue-full",
-            "retry_after": pytest.approx(69),
+            "retry_after": pytest.approx(69, abs=0.01),
             "capacity": 50,
         }
-        await anyio.sleep(69.5)
+        await anyio.sleep(70)
         assert (await client.post("/nap")).status_code == 202
 
 
