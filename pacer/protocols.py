@@ -58,9 +58,13 @@ class JobFacts(Protocol):
     """What strategies may know of a job."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """Unique among the jobs of its queue."""
+
     @property
-    def task(self) -> str: ...
+    def task(self) -> str:
+        """The name of its function."""
+
     @property
     def key(self) -> str | None:
         """The lane it belongs to, for example a tenant; None is a lane of its own."""
@@ -74,13 +78,16 @@ class JobFacts(Protocol):
         """What it is expected to use, by dimension: `{"requests": 1, "tokens": 1800}`."""
 
     @property
-    def created_at(self) -> float: ...
+    def created_at(self) -> float:
+        """When it was enqueued."""
+
     @property
     def ready_at(self) -> float:
         """The earliest time at which it may start as far as the job itself is concerned."""
 
     @property
-    def started_at(self) -> float | None: ...
+    def started_at(self) -> float | None:
+        """When its current run began; None while it waits."""
 
 
 @attrs.frozen
@@ -204,7 +211,9 @@ class JobQueue(Protocol):
         """How many jobs may wait."""
 
     @property
-    def order(self) -> JobOrder: ...
+    def order(self) -> JobOrder:
+        """Which of the waiting jobs is next."""
+
     @property
     def wait_timeout(self) -> float | None:
         """Seconds that `enqueue` waits for a slot when refused; 0 refuses at once, None waits for ever."""
@@ -216,7 +225,8 @@ class JobQueue(Protocol):
 class Observer(Protocol):
     """Is told what happened: any callable with one argument, one of `pacer.events`. It must return soon."""
 
-    def __call__(self, event: Any, /) -> object: ...
+    def __call__(self, event: Any, /) -> object:
+        """Called once for each event, in order. What it returns is not looked at; what it raises is logged."""
 
 
 class Codec(Protocol):
@@ -225,11 +235,14 @@ class Codec(Protocol):
     def encode_call(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Raises NotEncodableError, naming the argument."""
 
-    def decode_call(self, payload: Any) -> tuple[Sequence[Any], Mapping[str, Any]]: ...
+    def decode_call(self, payload: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
+        """The arguments that `encode_call` was given."""
+
     def encode_result(self, task: str, result: Any) -> Any:
         """Raises NotEncodableError."""
 
-    def decode_result(self, payload: Any) -> Any: ...
+    def decode_result(self, payload: Any) -> Any:
+        """The result that `encode_result` was given."""
 
 
 @attrs.frozen
@@ -337,20 +350,31 @@ class Ledger(Protocol):
         """
 
     # What people ask and say:
-    async def job(self, job_id: str) -> JobRecord | None: ...
-    async def position(self, job_id: str) -> int | None: ...
-    async def snapshot(self) -> Snapshot: ...
-    async def batch(self, batch_id: str) -> BatchProgress | None: ...
+    async def job(self, job_id: str) -> JobRecord | None:
+        """The job as it is now; None if there is none with this id."""
+
+    async def position(self, job_id: str) -> int | None:
+        """Its 1-based place among the waiting jobs; None if it does not wait."""
+
+    async def snapshot(self) -> Snapshot:
+        """The queue as it is now."""
+
+    async def batch(self, batch_id: str) -> BatchProgress | None:
+        """How far the batch is; None if there is none with this id."""
+
     async def cancel(self, job_id: str) -> JobState | None:
         """Cancel a waiting job; ask the holder of a running one to. Returns the state found; None if unknown."""
 
-    async def set_paused(self, paused: bool) -> None: ...
+    async def set_paused(self, paused: bool) -> None:
+        """Whether jobs may start, for all workers at once. Survives a restart."""
 
 
 class Store(Protocol):
     """Where jobs and learned state live: a recipe (path, settings) that can be opened by many workers at once."""
 
     @property
-    def codec(self) -> Codec: ...
+    def codec(self) -> Codec:
+        """How arguments and results are written."""
+
     def open(self, queue: str, rules: Rules, worker: str) -> AbstractAsyncContextManager[Ledger]:
         """Open the store for one worker on one queue. Makes or migrates what is missing. Raises StoreError."""
