@@ -169,7 +169,7 @@ class Rules:
                 fate = self._fate(job, end, outcome.error)
         state = state.learned(
             self._pacing_after(state, now, job, outcome, running),
-            self._estimator_after(state, job, outcome, now - started_at),
+            self._estimator_after(state, job, outcome, max(0.0, now - started_at)),
             succeeded=fate.state is JobState.SUCCEEDED,
             failed=fate.state is JobState.FAILED,
         )

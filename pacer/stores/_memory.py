@@ -205,7 +205,7 @@ class MemoryLedger:
             when = self._rules.next_start(data.state, now, record, running)
             if when.at <= now:
                 return record
-            upcoming = min(upcoming, when, key=lambda one: one.at)
+            upcoming = min(when, upcoming, key=lambda one: one.at)
             if not when.lane:
                 return upcoming
             blocked.add(record.key)

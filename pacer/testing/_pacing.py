@@ -1,0 +1,242 @@
+"""The contract of pacing policies."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from pacer._job import Outcome, OutcomeKind
+from pacer.protocols import LimitReport, PacingPolicy, When
+from pacer.testing._expect import Call, Check, CallLog, SampleJob, check_recipe, expect, expect_pure, plain, seeded
+
+_EPOCH = 1_700_000_000.0
+_LIMITS = (LimitReport(name="requests", limit=60, remaining=3, reset_in=1.5, window=60),)
+_OUTCOMES = (
+    Outcome(OutcomeKind.SUCCEEDED, cost={"requests": 2, "tokens": 900}, limits=_LIMITS),
+    Outcome(OutcomeKind.FAILED, error="ValueError: x"),
+    Outcome(OutcomeKind.FAILED, error="ValueError: x", hold=15.0),
+    Outcome(OutcomeKind.THROTTLED, retry_after=3.0, limits=_LIMITS),
+    Outcome(OutcomeKind.THROTTLED, hold=0.5),
+    Outcome(OutcomeKind.IGNORED),
+)
+_COSTS: Sequence[Mapping[str, float]] = (
+    {"requests": 1.0},
+    {"requests": 1.0, "tokens": 1800.0},
+    {},
+    {"requests": 0.0},
+    {"requests": 0.5},
+)
+_LARGE: Sequence[Mapping[str, float]] = ({"requests": 1e6, "tokens": 1e9}, {"unheard of": 1e6})
+
+
+@attrs.frozen
+class _Scene:
+    """One scripted run: when it begins, how many jobs run at once, and the seed of durations."""
+
+    start: float
+    concurrency: int
+    seed: int
+    jobs: int = 40
+
+
+_SCENES = tuple(_Scene(start, jobs, seed) for start, jobs, seed in itertools.product((0.0, _EPOCH), (1, 3), (1, 2)))
+
+
+@attrs.define(eq=False)
+class _Run:
+    """Runs jobs through a policy in virtual time, as a scheduler would."""
+
+    log: CallLog
+    scene: _Scene
+    state: Any
+    now: float
+    running: list[tuple[float, int, SampleJob]] = attrs.field(factory=list)
+    outcomes: int = 0
+
+    def job(self, number: int) -> None:
+        """Wait until the job may start, and start it."""
+        random = seeded(self.scene.seed * 1000 + number)
+        job = SampleJob(
+            id=f"job-{number}",
+            key=(None, "a", "b")[number % 3],
+            priority=number % 4,
+            cost=_COSTS[number % len(_COSTS)],
+            created_at=self.scene.start,
+            ready_at=self.now if number % 2 else self.scene.start,
+        )
+        self._wait(job)
+        self.state = self.log.call("started", self.state, self.now, job, len(self.running))
+        duration = random.choice((0.0, 0.25, 1 / 3, 7.0, 61.0))
+        started = attrs.evolve(job, started_at=self.now)
+        heapq.heappush(self.running, (self.now + duration, number, started))
+
+    def finish(self) -> None:
+        """Let all running jobs end."""
+        while self.running:
+            self._end_next()
+
+    def _wait(self, job: SampleJob) -> None:
+        while True:
+            while self.running and (self.running[0][0] <= self.now or len(self.running) >= self.scene.concurrency):
+                self._end_next()
+            when: When = self.log.call("earliest", self.state, self.now, job, len(self.running))
+            if when.at <= self.now:
+                return
+            if self.running and self.running[0][0] <= when.at:
+                self._end_next()
+                continue
+            name = type(self.log.part).__name__
+            expect(
+                math.isfinite(when.at),
+                f"{name}.earliest: with nothing running, a job of ordinary cost can start at some time; got "
+                f"{when!r} for {job!r}. Was every `ended` taken into account?",
+            )
+            self.now = when.at
+
+    def _end_next(self) -> None:
+        at, _, job = heapq.heappop(self.running)
+        self.now = max(self.now, at)
+        outcome = _OUTCOMES[self.outcomes % len(_OUTCOMES)]
+        self.outcomes += 1
+        self.state = self.log.call("ended", self.state, self.now, job, outcome, len(self.running))
+
+
+def _record(policy: PacingPolicy[Any], scene: _Scene) -> _Run:
+    run = _Run(CallLog(policy), scene, policy.initial_state(), scene.start)
+    for number in range(scene.jobs):
+        run.job(number)
+    run.finish()
+    return run
+
+
+def _calls(policy: PacingPolicy[Any]) -> list[Call]:
+    return [call for scene in _SCENES for call in _record(policy, scene).log.calls]
+
+
+def check_pacing_recipe(policy: PacingPolicy[Any]) -> None:
+    """The policy is a recipe: it can be compared, hashed, copied and printed."""
+    check_recipe(policy)
+
+
+def check_pacing_state_is_plain(policy: PacingPolicy[Any]) -> None:
+    """Every state, the first included, survives JSON unchanged."""
+    name = type(policy).__name__
+    plain(policy.initial_state(), f"{name}.initial_state")
+    for call in _calls(policy):
+        if call.method != "earliest":
+            plain(call.answer, f"{name}.{call.method}")
+
+
+def check_pacing_is_pure(policy: PacingPolicy[Any]) -> None:
+    """Save and restore in mid-run changes no answer; states and recipe are not mutated; no clock, no dice."""
+    expect_pure(_calls, policy)
+
+
+def check_pacing_answers(policy: PacingPolicy[Any]) -> None:
+    """`earliest` answers with a When whose time is a number, and says why a job has to wait."""
+    name = type(policy).__name__
+    for call in _calls(policy):
+        if call.method == "earliest":
+            _expect_usable(call.answer, call.arguments[0], name)
+
+
+def _expect_usable(when: Any, now: float, name: str) -> None:
+    expect(isinstance(when, When), f"{name}.earliest answers with a When, got {when!r}")
+    expect(not math.isnan(when.at), f"{name}.earliest: the time is a number, got {when!r}")
+    expect(
+        when.at <= now or bool(when.reason), f"{name}.earliest: an answer in the future says why (reason), got {when!r}"
+    )
+
+
+def check_pacing_wakes_on_time(policy: PacingPolicy[Any]) -> None:
+    """Asked again at exactly the time it named, the policy lets the job start: nobody is woken in vain, or for ever."""
+    name = type(policy).__name__
+    for call in _calls(policy):
+        if call.method != "earliest" or not math.isfinite(call.answer.at):
+            continue
+        now, job, running = call.arguments
+        at = max(now, call.answer.at)
+        again = policy.earliest(call.state, at, job, running)
+        expect(
+            again.at <= at,
+            f"{name}.earliest: at {at!r}, the time it named itself, the job may start; it now says {again.at!r}. "
+            "Compute the time from a time kept in the state, not from a level.",
+        )
+
+
+def check_pacing_serves_everybody(policy: PacingPolicy[Any]) -> None:
+    """However runs end (succeeded, failed, throttled, ignored) and whatever ran in parallel, jobs go on starting."""
+    for scene in _SCENES:
+        for outcome in range(len(_OUTCOMES)):
+            run = _Run(CallLog(policy), scene, policy.initial_state(), scene.start, outcomes=outcome)
+            for number in range(20):
+                run.job(number)
+            run.finish()
+
+
+def check_pacing_takes_any_cost(policy: PacingPolicy[Any]) -> None:
+    """A job of a cost beyond all limits is told so (`inf`, without `on_event`) or starts; it blocks no others."""
+    name = type(policy).__name__
+    for scene, cost in itertools.product(_SCENES, _LARGE):
+        run = _record(policy, scene)
+        job = SampleJob(id="large", cost=cost, created_at=run.now, ready_at=run.now)
+        when = policy.earliest(run.state, run.now, job, 0)
+        _expect_usable(when, run.now, name)
+        if math.isinf(when.at) and when.at > 0:
+            expect(not when.on_event, f"{name}.earliest: nothing runs, so no event will help this job; got {when!r}")
+        else:
+            run.now = max(run.now, when.at)
+            run.state = policy.started(run.state, run.now, job, 0)
+            run.state = policy.ended(run.state, run.now, job, _OUTCOMES[0], 0)
+        run.job(0)
+
+
+def check_pacing_survives_the_clock(policy: PacingPolicy[Any]) -> None:
+    """A clock that goes back makes nobody wait longer than it went back, and a long sleep of the machine is no harm."""
+    name = type(policy).__name__
+    for scene, step in itertools.product(_SCENES, (-0.001, -100.0, 1e7)):
+        run = _record(policy, scene)
+        job = SampleJob(id="asked", created_at=run.now, ready_at=run.now)
+        before = policy.earliest(run.state, run.now, job, 0)
+        after = policy.earliest(run.state, run.now + step, job, 0)
+        _expect_usable(after, run.now + step, name)
+        expect(
+            after.at <= max(before.at, run.now, run.now + step),
+            f"{name}.earliest: asked {step:+g} s later it says no later time; said {before!r}, then {after!r}",
+        )
+        run.now += step
+        for number in range(5):
+            run.job(number)
+        run.finish()
+        plain(run.state, f"{name}, after the clock moved by {step:+g} s")
+
+
+PACING_CHECKS: Sequence[Check] = (
+    check_pacing_recipe,
+    check_pacing_state_is_plain,
+    check_pacing_is_pure,
+    check_pacing_answers,
+    check_pacing_wakes_on_time,
+    check_pacing_serves_everybody,
+    check_pacing_takes_any_cost,
+    check_pacing_survives_the_clock,
+)
+"""The promises of a pacing policy, one function each."""
+
+
+def check_pacing_policy(policy: PacingPolicy[Any]) -> None:
+    """Run all of PACING_CHECKS on a policy.
+
+    Args:
+        policy: The policy; ask each configuration that matters.
+
+    Raises:
+        AssertionError: It breaks a promise; the message says which.
+    """
+    for check in PACING_CHECKS:
+        check(policy)

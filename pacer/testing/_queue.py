@@ -1,0 +1,126 @@
+"""The contracts of queues and of their orders."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from collections.abc import Sequence
+
+from pacer.protocols import Admission, JobOrder, JobQueue
+from pacer.testing._expect import Check, SampleJob, check_recipe, expect, expect_equal
+
+_JOBS = [
+    SampleJob(id=f"{at}-{priority}-{key}", key=key, priority=priority, created_at=at, ready_at=at + 5, cost=cost)
+    for at in (0.0, 1.5, 1_700_000_000.0)
+    for priority in (-1_000_000, -1, 0, 1, 1_000_000)
+    for key in (None, "tenant")
+    for cost in ({}, {"requests": 1.0, "tokens": 1e6})
+]
+
+
+def check_order_recipe(order: JobOrder) -> None:
+    """The order is a recipe: it can be compared, hashed, copied and printed."""
+    check_recipe(order)
+
+
+def check_order_keys(order: JobOrder) -> None:
+    """The sort key is a finite number for every job, so that heaps, indexes and sorted sets agree on it."""
+    name = type(order).__name__
+    for job in _JOBS:
+        key = order.sort_key(job)
+        usable = isinstance(key, int | float) and math.isfinite(key)
+        expect(usable, f"{name}.sort_key is a finite number; got {key!r} for {job!r}")
+
+
+def check_order_is_pure(order: JobOrder) -> None:
+    """The sort key depends on the job alone: it is computed once, at admission, and stays."""
+    name = type(order).__name__
+    keys = [order.sort_key(job) for job in _JOBS]
+    for job, key in reversed(list(zip(_JOBS, keys, strict=True))):
+        expect_equal(order.sort_key(job), key, f"{name}.sort_key: the same job has the same key")
+        expect_equal(copy.deepcopy(order).sort_key(job), key, f"{name}.sort_key: a copy gives the same key")
+
+
+ORDER_CHECKS: Sequence[Check] = (check_order_recipe, check_order_keys, check_order_is_pure)
+"""The promises of a job order, one function each."""
+
+
+def check_job_order(order: JobOrder) -> None:
+    """Run all of ORDER_CHECKS on an order. Raises AssertionError naming the broken promise."""
+    for check in ORDER_CHECKS:
+        check(order)
+
+
+def _admissions(queue: JobQueue) -> list[tuple[int, int, Admission]]:
+    capacity = queue.capacity
+    sizes = sorted({0, 1, 2, capacity - 1, capacity, capacity + 1, 3 * capacity + 7})
+    return [
+        (incoming, waiting, queue.admit(incoming, waiting, lambda wait=wait: wait))  # type: ignore[misc]
+        for incoming, waiting in itertools.product(sizes, sizes)
+        for wait in (None, 0.0, 30.0, 1e9)
+        if incoming > 0 and waiting >= 0
+    ]
+
+
+def check_queue_recipe(queue: JobQueue) -> None:
+    """The queue is a recipe: it can be compared, hashed, copied and printed. Its jobs are elsewhere, in the store."""
+    check_recipe(queue)
+
+
+def check_queue_settings(queue: JobQueue) -> None:
+    """The capacity is 1 or more, `wait_timeout` is None or 0 or more, and the order keeps its own contract."""
+    name = type(queue).__name__
+    capacity, timeout = queue.capacity, queue.wait_timeout
+    expect(isinstance(capacity, int) and capacity >= 1, f"{name}.capacity is 1 or more; got {capacity!r}")
+    expect(timeout is None or timeout >= 0, f"{name}.wait_timeout is None or 0 or more; got {timeout!r}")
+    check_job_order(queue.order)
+
+
+def check_queue_is_bounded(queue: JobQueue) -> None:
+    """No admission leaves more jobs waiting than `capacity`, and only jobs that wait can be dropped."""
+    name = type(queue).__name__
+    for incoming, waiting, admission in _admissions(queue):
+        said = f"{name}.admit({incoming} jobs beside {waiting})"
+        expect(isinstance(admission, Admission), f"{said} answers with an Admission; got {admission!r}")
+        if not admission.accepted:
+            continue
+        expect(0 <= admission.drop <= waiting, f"{said}: drops only jobs that wait; got {admission!r}")
+        # A queue that jobs came back to may be above its capacity; then it need not get below by itself.
+        most = max(queue.capacity, waiting)
+        expect(
+            waiting - admission.drop + incoming <= most,
+            f"{said}: at most {queue.capacity} jobs wait afterwards; got {admission!r}",
+        )
+
+
+def check_queue_can_be_entered(queue: JobQueue) -> None:
+    """An empty queue takes a job that would start at once."""
+    admission = queue.admit(1, 0, lambda: 0.0)
+    promise = f"{type(queue).__name__}.admit: an empty queue takes a job that would start at once; got {admission!r}"
+    expect(admission.accepted, promise)
+
+
+def check_queue_is_pure(queue: JobQueue) -> None:
+    """The same question has the same answer: a queue counts nothing by itself."""
+    name = type(queue).__name__
+    pristine = copy.deepcopy(queue)
+    first = _admissions(queue)
+    expect_equal(_admissions(queue), first, f"{name}.admit: the same question has the same answer")
+    expect_equal(queue, pristine, f"{name}: a recipe does not change while it is used")
+
+
+QUEUE_CHECKS: Sequence[Check] = (
+    check_queue_recipe,
+    check_queue_settings,
+    check_queue_is_bounded,
+    check_queue_can_be_entered,
+    check_queue_is_pure,
+)
+"""The promises of a queue, one function each."""
+
+
+def check_job_queue(queue: JobQueue) -> None:
+    """Run all of QUEUE_CHECKS on a queue. Raises AssertionError naming the broken promise."""
+    for check in QUEUE_CHECKS:
+        check(queue)
