@@ -1,0 +1,131 @@
+"""Jobs as rows of a table: the SQL text, and the way there and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+import pacer.backoff
+from pacer._errors import NotEncodableError
+from pacer._job import ONE_REQUEST, JobRecord, JobState, Retry
+
+# In the order of JobRecord's fields, so that a row becomes a record in one call.
+COLUMNS: Final = (
+    "id, task, payload, home, key, priority, cost, delay, timeout, retry, unique_key, batch_id, state, seq, sort_key, "
+    "created_at, ready_at, started_at, ended_at, failures, throttles, recoveries, worker, fence, lease_until, "
+    "cancel_requested, progress, message, error, result"
+)
+# The same without the payload, which may be large and is of no use to the rules.
+FACTS: Final = COLUMNS.replace("payload,", "NULL,", 1)
+
+INSERT: Final = """
+INSERT INTO pacer_jobs (queue, id, task, payload, home, key, priority, cost, delay, timeout, retry, unique_key,
+    batch_id, seq, sort_key, created_at, ready_at, delayed, arrival, state)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued')
+"""
+
+_STATES: Final = {state.value: state for state in JobState}
+_COST, _RETRY, _STATE, _CANCEL = 6, 9, 12, 25
+
+
+def decode(row: tuple[Any, ...]) -> JobRecord:
+    """The record of a row of `COLUMNS` or `FACTS`."""
+    record = JobRecord(*row)
+    record.state = _STATES[row[_STATE]]
+    record.cost = ONE_REQUEST if row[_COST] is None else json.loads(row[_COST])
+    record.cancel_requested = bool(row[_CANCEL])
+    if row[_RETRY] is not None:
+        record.retry = decode_retry(row[_RETRY])
+    return record
+
+
+@attrs.frozen
+class Encoded:
+    """What has to be turned into text before a job can be written; made before anything is written."""
+
+    cost: str | None
+    retry: str | None
+
+
+_PLAIN = Encoded(None, None)
+
+
+def storable_text(text: str) -> str:
+    """The text with what is not Unicode spelled out: an error message may hold anything, and has to arrive."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def encode(record: JobRecord) -> Encoded:
+    """Raises NotEncodableError for what cannot be written."""
+    if not isinstance(record.payload, str | bytes | None):
+        msg = f"arguments of {record.task}: the codec must give str or bytes for SQLite, it gave {type(record.payload)}"
+        raise NotEncodableError(msg)
+    for name in ("id", "task", "home", "key", "unique", "batch_id"):
+        text = getattr(record, name)
+        if text is not None and not text.isascii() and storable_text(text) != text:
+            msg = f"{name} {text!r} has a lone surrogate, which cannot be written as UTF-8"
+            raise NotEncodableError(msg)
+    if record.cost is ONE_REQUEST and record.retry is None:
+        return _PLAIN
+    return Encoded(
+        None if record.cost is ONE_REQUEST else _encode_cost(record.cost),
+        None if record.retry is None else encode_retry(record.retry),
+    )
+
+
+def _encode_cost(cost: Mapping[str, float]) -> str:
+    try:
+        return json.dumps(dict(cost), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        msg = f"cost {cost!r} cannot be written: {error}. Give a mapping of names to finite numbers."
+        raise NotEncodableError(msg) from error
+
+
+def encode_retry(retry: Retry) -> str:
+    """As JSON; only with the policies of `pacer.backoff`, because a name found in a file is never imported."""
+    return json.dumps({"attempts": retry.attempts, "backoff": _encode_part(retry.backoff)})
+
+
+def _encode_part(part: Any) -> Any:
+    if part is None or isinstance(part, bool | int | float | str):
+        return part
+    if isinstance(part, tuple):
+        return [_encode_part(item) for item in part]
+    name = type(part).__name__
+    if _policy(name) is not type(part):
+        msg = (
+            f"retry: {type(part).__qualname__} is not one of pacer.backoff's policies and cannot be written with "
+            "a job. Give it where the function is registered instead: @scheduler.task(retry=...)."
+        )
+        raise NotEncodableError(msg)
+    settings = {field.alias: getattr(part, field.name) for field in attrs.fields(type(part)) if field.init}
+    return {name: {alias: _encode_part(value) for alias, value in settings.items()}}
+
+
+def decode_retry(text: str) -> Retry | None:
+    """What `encode_retry` wrote; None for what this version does not know, so that the job still runs once."""
+    try:
+        data = json.loads(text)
+        return Retry(attempts=data["attempts"], backoff=_decode_part(data["backoff"]))
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _decode_part(data: Any) -> Any:
+    if isinstance(data, list):
+        return tuple(_decode_part(item) for item in data)
+    if not isinstance(data, dict):
+        return data
+    ((name, settings),) = data.items()
+    policy = _policy(name)
+    if policy is None:
+        raise KeyError(name)
+    return policy(**{alias: _decode_part(value) for alias, value in settings.items()})
+
+
+def _policy(name: str) -> type[Any] | None:
+    found = getattr(pacer.backoff, name) if name in pacer.backoff.__all__ else None
+    return found if isinstance(found, type) and attrs.has(found) else None

@@ -1,0 +1,246 @@
+"""The tables, their migrations, and the checks made before a file is touched."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+from pacer._errors import CorruptStoreError, NewerSchemaError, NotOurStoreError, StoreError
+from pacer.stores._sqlite_errors import store_error
+from pacer.stores._sqlite_mirror import StatusMirror, check_mirror
+
+T = TypeVar("T")
+
+MIGRATIONS: Final = (
+    (
+        """
+        CREATE TABLE pacer_queues (
+            id INTEGER PRIMARY KEY,
+            name TEXT NOT NULL UNIQUE,
+            state TEXT NOT NULL,          -- QueueState as JSON
+            parts TEXT NOT NULL,          -- which classes the learned states in it belong to
+            clock_offset REAL NOT NULL,   -- store time = wall clock + offset
+            clock_last REAL NOT NULL,     -- the latest time written
+            ready INTEGER NOT NULL,       -- waiting jobs that may start as far as they are concerned
+            delayed INTEGER NOT NULL,     -- waiting jobs that may not yet
+            last_seq INTEGER NOT NULL,
+            arrivals INTEGER NOT NULL,
+            roster INTEGER NOT NULL       -- grows with every change of pacer_workers
+        )
+        """,
+        """
+        CREATE TABLE pacer_jobs (
+            seq INTEGER PRIMARY KEY,
+            queue INTEGER NOT NULL REFERENCES pacer_queues (id),
+            id TEXT NOT NULL,
+            task TEXT NOT NULL,
+            state TEXT NOT NULL,
+            delayed INTEGER NOT NULL DEFAULT 0,
+            arrival INTEGER NOT NULL,
+            sort_key REAL NOT NULL,
+            created_at REAL NOT NULL,
+            ready_at REAL NOT NULL,
+            started_at REAL,
+            ended_at REAL,
+            worker TEXT,
+            fence INTEGER NOT NULL DEFAULT 0,
+            lease_until REAL NOT NULL DEFAULT 0,
+            cancel_requested INTEGER NOT NULL DEFAULT 0,
+            home TEXT,
+            key TEXT,
+            priority INTEGER NOT NULL DEFAULT 0,
+            cost TEXT,                    -- JSON; NULL: one request
+            delay REAL NOT NULL DEFAULT 0,
+            timeout REAL,
+            retry TEXT,                   -- JSON
+            unique_key TEXT,
+            batch_id TEXT,
+            failures INTEGER NOT NULL DEFAULT 0,
+            throttles INTEGER NOT NULL DEFAULT 0,
+            recoveries INTEGER NOT NULL DEFAULT 0,
+            progress REAL,
+            message TEXT NOT NULL DEFAULT '',
+            error TEXT NOT NULL DEFAULT '',
+            payload,                      -- what the codec gave: text or bytes
+            result
+        )
+        """,
+        "CREATE UNIQUE INDEX pacer_jobs_id ON pacer_jobs (queue, id)",
+        "CREATE INDEX pacer_jobs_ready ON pacer_jobs (queue, sort_key, seq) WHERE state = 'queued' AND delayed = 0",
+        "CREATE INDEX pacer_jobs_delayed ON pacer_jobs (queue, ready_at, seq) WHERE state = 'queued' AND delayed = 1",
+        "CREATE INDEX pacer_jobs_arrival ON pacer_jobs (queue, arrival) WHERE state = 'queued'",
+        "CREATE INDEX pacer_jobs_running ON pacer_jobs (queue) WHERE state = 'running'",
+        """
+        CREATE UNIQUE INDEX pacer_jobs_unique ON pacer_jobs (queue, unique_key)
+        WHERE unique_key IS NOT NULL AND ended_at IS NULL
+        """,
+        "CREATE INDEX pacer_jobs_batch ON pacer_jobs (queue, batch_id, state) WHERE batch_id IS NOT NULL",
+        "CREATE INDEX pacer_jobs_finished ON pacer_jobs (queue, ended_at) WHERE ended_at IS NOT NULL",
+        """
+        CREATE TABLE pacer_workers (
+            queue INTEGER NOT NULL REFERENCES pacer_queues (id),
+            worker TEXT NOT NULL,
+            alive_until REAL NOT NULL,
+            tasks TEXT NOT NULL,          -- JSON: the functions that it can run
+            PRIMARY KEY (queue, worker)
+        ) WITHOUT ROWID
+        """,
+    ),
+)
+"""One tuple of statements a version: version n is reached by applying the first n."""
+
+VERSION: Final = len(MIGRATIONS)
+
+_HEADER: Final = b"SQLite format 3\x00"
+_TABLES: Final = frozenset({"pacer_schema", "pacer_queues", "pacer_jobs", "pacer_workers"})
+# Files up to this size are looked through when they are opened (about half a second at most); of larger ones only
+# the small tables are.
+_LOOK_THROUGH: Final = 64 * 2**20
+
+
+def inspect(path: Path, *, may_share: bool, mirror: StatusMirror | None) -> None:
+    """Look at the file without changing it. Raises a StoreError that says why it must not be used."""
+    header = _header(path)
+    if not header:
+        if mirror is not None:
+            msg = f"{path} holds no table {mirror.table!r} to mirror to. Make the application's table first."
+            raise StoreError(msg)
+        return
+    if header != _HEADER:
+        msg = f"{path} is not a SQLite database; nothing was changed. Give another path."
+        raise NotOurStoreError(msg)
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            _inspect_tables(connection, path, may_share=may_share or mirror is not None)
+            if mirror is not None:
+                check_mirror(connection, path, mirror)
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise store_error(error, path, "looking at the file") from error
+
+
+def _header(path: Path) -> bytes:
+    """The first bytes of the file; none if it is empty or does not exist."""
+    if not path.parent.is_dir():
+        msg = f"{path}: the directory {path.parent} does not exist. Make it first; pacer makes only the file."
+        raise StoreError(msg)
+    if path.is_dir():
+        msg = f"{path} is a directory. Give the path of a file in it, for example {path / 'jobs.db'}."
+        raise StoreError(msg)
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_HEADER))
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror}. Check its owner and permissions."
+        raise StoreError(msg) from error
+
+
+def _inspect_tables(connection: sqlite3.Connection, path: Path, *, may_share: bool) -> None:
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    tables -= {name for name in tables if name.startswith("sqlite_")}
+    ours = tables & _TABLES
+    if not ours:
+        if tables and not may_share:
+            listed = ", ".join(sorted(tables)[:5])
+            msg = (
+                f"{path} holds the tables of another application ({listed}); nothing was changed. "
+                "To keep jobs beside them give SqliteStore share=True, or mirror=StatusMirror(...) to also keep "
+                "one of the tables up to date. Otherwise give another path."
+            )
+            raise NotOurStoreError(msg)
+    elif ours != _TABLES:
+        msg = f"{path}: the tables {', '.join(sorted(_TABLES - ours))} are missing. Restore the file from a backup."
+        raise CorruptStoreError(msg)
+    else:
+        check_version(connection, path)
+    whole = path.stat().st_size <= _LOOK_THROUGH
+    for pragma in ["quick_check(1)"] if whole else ["quick_check(pacer_queues)", "quick_check(pacer_workers)"]:
+        (answer,) = connection.execute(f"PRAGMA {pragma}").fetchone()
+        if answer != "ok":
+            msg = f"{path} is damaged ({answer}); nothing was changed. Restore it from a backup or move it away."
+            raise CorruptStoreError(msg)
+
+
+def check_version(connection: sqlite3.Connection, path: Path) -> int:
+    """The version of the tables. Raises NewerSchemaError."""
+    row = connection.execute("SELECT max(version) FROM pacer_schema").fetchone()
+    version = row[0]
+    if not isinstance(version, int):
+        msg = f"{path}: pacer_schema holds no version. Restore the file from a backup."
+        raise CorruptStoreError(msg)
+    if version > VERSION:
+        msg = (
+            f"{path} was written by a newer version of pacer (schema {version}, this one knows {VERSION}); "
+            "nothing was changed. Upgrade pacer-scheduler, or give another path."
+        )
+        raise NewerSchemaError(msg)
+    return version
+
+
+def prepare(
+    connection: sqlite3.Connection,
+    path: Path,
+    *,
+    synchronous: str,
+    busy_timeout: float,
+    set_up: Callable[[], T],
+) -> T:
+    """Set the connection up and, in one transaction, bring the tables to this version and call `set_up`."""
+    try:
+        # FULL makes a commit wait for the disk, NORMAL only a checkpoint: `durability` decides.
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.execute("PRAGMA foreign_keys = OFF")
+        _check_writable(connection)
+        _switch_to_wal(connection, path, busy_timeout)
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            _migrate(connection, path)
+            done = set_up()
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+    except sqlite3.Error as error:
+        raise store_error(error, path, "opening the store") from error
+    return done
+
+
+def _check_writable(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("ROLLBACK")
+
+
+def _switch_to_wal(connection: sqlite3.Connection, path: Path, busy_timeout: float) -> None:
+    """SQLite's own busy handler does not cover this switch when several processes make it at once."""
+    deadline = time.monotonic() + busy_timeout
+    while True:
+        try:
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+    if mode != "wal":
+        msg = f"{path}: the file system does not support SQLite's WAL mode (it stays in {mode!r}). Use a local disk."
+        raise StoreError(msg)
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'pacer_schema'").fetchone() is None:
+        connection.execute("CREATE TABLE pacer_schema (version INTEGER NOT NULL)")
+        connection.execute("INSERT INTO pacer_schema (version) VALUES (0)")
+    version = check_version(connection, path)
+    for statements in MIGRATIONS[version:]:
+        for statement in statements:
+            connection.execute(statement)
+    if version != VERSION:
+        connection.execute("UPDATE pacer_schema SET version = ?", (VERSION,))

@@ -1,0 +1,90 @@
+"""Learned state as text, and back, whatever has happened to the text meanwhile."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+from pacer._rules import Rules
+from pacer._snapshot import QueueState
+
+_STRATEGIES: Final = ("pacing", "estimator")
+_COUNTS: Final = frozenset({"failures", "succeeded", "failed", "throttled"})
+_TIMES: Final = frozenset({"first_failed_at", "last_failed_at", "last_delay", "hold_until"})
+
+
+def encode_state(state: QueueState) -> str:
+    """As JSON."""
+    return json.dumps(state.to_json(), separators=(",", ":"))
+
+
+def parts_of(rules: Rules) -> dict[str, Any]:
+    """Which classes the learned states belong to: the state of one is not fed to another."""
+    return {name: _fingerprint(getattr(rules, name)) for name in _STRATEGIES}
+
+
+def _fingerprint(part: Any) -> Any:
+    """Its class, and the classes of the strategies that it is made of, if any."""
+    name = f"{type(part).__module__}.{type(part).__qualname__}"
+    if not attrs.has(type(part)):
+        return name
+    inner: list[Any] = []
+    for field in attrs.fields(type(part)):
+        value = getattr(part, field.name, None)
+        items = value if isinstance(value, list | tuple) else [value]
+        inner += [_fingerprint(item) for item in items if hasattr(item, "initial_state")]
+    return [name, inner] if inner else name
+
+
+def decode_state(text: str, parts: str, rules: Rules) -> QueueState:
+    """What `encode_state` wrote, as far as it can be read and belongs to these parts; the rest begins anew.
+
+    What could not be used is noted with the rules' guard, which reports it.
+    """
+    initial = rules.initial()
+    data, old_parts = _mapping(text), _mapping(parts)
+    if data is None:
+        rules.guard.note(QueueState, "from_json", "the stored state cannot be read; the queue learns anew")
+        return initial
+    fresh = initial.to_json()
+    wrong = [name for name in fresh if name not in _STRATEGIES and not _usable(name, data.get(name, fresh[name]))]
+    now_parts = parts_of(rules)
+    for name in _STRATEGIES:
+        if (old_parts or {}).get(name) != now_parts[name]:
+            # Not a fault: somebody has chosen another strategy.
+            data[name] = fresh[name]
+        elif name not in data or not _same_shape(fresh[name], data[name]):
+            wrong.append(name)
+    if wrong:
+        rules.guard.note(QueueState, "from_json", f"stored {', '.join(wrong)} cannot be used; learnt anew")
+    return QueueState.from_json({**fresh, **data, **{name: fresh[name] for name in wrong}})
+
+
+def _mapping(text: str) -> dict[str, Any] | None:
+    try:
+        data = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def _usable(name: str, value: Any) -> bool:
+    if name in _COUNTS:
+        return type(value) is int and value >= 0
+    if name in _TIMES:
+        return (value is None and name == "last_failed_at") or (type(value) in (int, float) and math.isfinite(value))
+    return type(value) is (bool if name == "paused" else str)
+
+
+def _same_shape(fresh: Any, value: Any) -> bool:
+    """Whether a strategy can be expected to understand it: the keys of its initial state are there."""
+    if isinstance(fresh, Mapping):
+        return isinstance(value, Mapping) and all(key in value and _same_shape(fresh[key], value[key]) for key in fresh)
+    if isinstance(fresh, list | tuple):
+        return isinstance(value, list)
+    number = isinstance(fresh, int | float)
+    return not number or (isinstance(value, int | float) and math.isfinite(value))

@@ -1,0 +1,290 @@
+"""What a worker keeps in memory of its queue between transactions: valid until somebody else has committed."""
+
+# ruff: noqa: S608 - SQL is put together from constants and quoted identifiers; values are always bound
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import attrs
+
+from pacer._job import JobRecord
+from pacer._rules import Rules
+from pacer._snapshot import QueueState, Running, Snapshot
+from pacer.stores._sqlite_rows import COLUMNS, FACTS, decode
+from pacer.stores._sqlite_state import decode_state, encode_state, parts_of
+
+_READY: Final = "FROM pacer_jobs WHERE queue = ? AND state = 'queued' AND delayed = 0"
+_DELAYED: Final = "FROM pacer_jobs WHERE queue = ? AND state = 'queued' AND delayed = 1"
+_IN_ORDER: Final = f"SELECT {COLUMNS} {_READY} AND (sort_key, seq) > (?, ?) ORDER BY sort_key, seq LIMIT ?"
+_BEHIND: Final = f"SELECT count(*) {_READY} AND (sort_key, seq) < (?, ?)"
+_SEQ, _SORT_KEY = 13, 14
+_FIRST_CHUNK, _LARGEST_CHUNK = 16, 256
+_BEFORE_ALL = (float("-inf"), 0)
+
+Row = tuple[Any, ...]
+Key = tuple[float, int]
+
+
+@attrs.define(eq=False)
+class QueueView:
+    """The queue's row, its running jobs and the front of its waiting ones.
+
+    `begin` looks whether another connection has committed since (`PRAGMA data_version`), and only then reads anew:
+    a busy process alone on its file hardly ever does.
+    """
+
+    cursor: sqlite3.Cursor
+    queue: int
+    rules: Rules
+    clock: Callable[[], float]
+    now: float = attrs.field(init=False, default=0.0)
+    offset: float = attrs.field(init=False, default=0.0)
+    state: QueueState = attrs.field(init=False)
+    ready: int = attrs.field(init=False, default=0)
+    delayed: int = attrs.field(init=False, default=0)
+    roster: int = attrs.field(init=False, default=0)
+    running: dict[str, JobRecord] = attrs.field(init=False, factory=dict)
+    dirty: bool = attrs.field(init=False, default=False)
+    _seq: int = attrs.field(init=False, default=0)
+    _arrivals: int = attrs.field(init=False, default=0)
+    _version: int | None = attrs.field(init=False, default=None)
+    _written: QueueState | None = attrs.field(init=False, default=None)
+    _state_text: str = attrs.field(init=False, default="")
+    _front: list[Row] = attrs.field(init=False, factory=list)
+    _read_up_to: Key = attrs.field(init=False, default=_BEFORE_ALL)
+    _chunk: int = attrs.field(init=False, default=_FIRST_CHUNK)
+    _last: Key | None = attrs.field(init=False, default=None)
+    _next_ready: float | None = attrs.field(init=False, default=None)
+    _running_facts: tuple[Running, ...] | None = attrs.field(init=False, default=None)
+
+    # -- transactions ------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Inside a new transaction: read what others have changed, and look at the clock."""
+        (version,) = self.cursor.execute("PRAGMA data_version").fetchone()
+        if version != self._version:
+            self._load()
+            self._version = version
+        now = self.clock() + self.offset
+        if now < self.now:
+            # The wall clock went back: from here on the store's time is ahead of it by as much.
+            self.offset += self.now - now
+            now = self.now
+        self.now = now
+
+    def save(self) -> None:
+        """Write the queue's row if anything in it has changed."""
+        if not self.dirty:
+            return
+        if self.state is not self._written:
+            self._state_text = encode_state(self.state)
+        self.cursor.execute(
+            "UPDATE pacer_queues SET state = ?, clock_offset = ?, clock_last = ?, ready = ?, delayed = ?, "
+            "last_seq = ?, arrivals = ?, roster = ? WHERE id = ?",
+            (
+                self._state_text,
+                self.offset,
+                self.now,
+                self.ready,
+                self.delayed,
+                self._seq,
+                self._arrivals,
+                self.roster,
+                self.queue,
+            ),
+        )
+        self._written = self.state
+        self.dirty = False
+
+    def forget(self) -> None:
+        """The transaction was rolled back: what is in memory may be wrong."""
+        self._version = None
+
+    def _load(self) -> None:
+        row = self.cursor.execute(
+            "SELECT state, parts, clock_offset, clock_last, ready, delayed, arrivals, roster, "
+            # The numbers of jobs are unique in the file, not only in the queue, and are never given out again.
+            "max((SELECT max(last_seq) FROM pacer_queues), (SELECT coalesce(max(seq), 0) FROM pacer_jobs)) "
+            "FROM pacer_queues WHERE id = ?",
+            (self.queue,),
+        ).fetchone()
+        text, parts, self.offset, last, self.ready, self.delayed, self._arrivals, self.roster, self._seq = row
+        self.now = max(self.now, last)
+        if text != self._state_text or self._written is None:
+            self.state = decode_state(text, parts, self.rules)
+            self._state_text, self._written = text, self.state
+        else:
+            self.state = self._written
+        running = self.cursor.execute(
+            f"SELECT {FACTS} FROM pacer_jobs WHERE queue = ? AND state = 'running'", (self.queue,)
+        )
+        self.running = {row[0]: decode(row) for row in running.fetchall()}
+        self._running_facts = None
+        self.dirty = False
+        self._reread_waiting()
+
+    # -- what is running ---------------------------------------------------------------------------------------------
+
+    def add_running(self, record: JobRecord) -> None:
+        """A job has been started."""
+        self.running[record.id] = record
+        self._running_facts = None
+        self.dirty = True
+
+    def remove_running(self, record: JobRecord) -> None:
+        """A job runs no more."""
+        del self.running[record.id]
+        self._running_facts = None
+        self.dirty = True
+
+    def snapshot(self, oldest_at: float | None = None) -> Snapshot:
+        """The queue now."""
+        if self._running_facts is None:
+            self._running_facts = tuple(Running(job, job.started_at or self.now) for job in self.running.values())
+        return Snapshot(self.now, self.state, self.ready + self.delayed, self._running_facts, oldest_at)
+
+    # -- what waits --------------------------------------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait."""
+        return self.ready + self.delayed
+
+    def next_seq(self) -> int:
+        """The number of a new job, and its place in order of arrival."""
+        self._seq += 1
+        self.dirty = True
+        return self._seq
+
+    def next_arrival(self) -> int:
+        """The place in order of arrival of a job that comes into the queue."""
+        self._arrivals += 1
+        self.dirty = True
+        return self._arrivals
+
+    def added(self, sort_key: float, seq: int, ready_at: float) -> None:
+        """A waiting job has been written: keep up with it."""
+        self.dirty = True
+        if ready_at > self.now:
+            self.delayed += 1
+            if self.delayed == 1 or (self._next_ready is not None and ready_at < self._next_ready):
+                self._next_ready = ready_at
+            return
+        self.ready += 1
+        key = (sort_key, seq)
+        if self._last is not None and key > self._last:
+            self._last = key
+        if key < self._read_up_to:
+            self._reread_waiting()
+
+    def removed(self, seq: int, delayed: bool) -> None:
+        """A waiting job has left."""
+        self.dirty = True
+        if delayed:
+            self.delayed -= 1
+            self._next_ready = None
+            return
+        self.ready -= 1
+        for index, row in enumerate(self._front):
+            if row[_SEQ] == seq:
+                del self._front[index]
+                return
+
+    def promote(self) -> None:
+        """Delayed jobs whose time has come are ready from now on."""
+        at = self.next_ready_at()
+        if at is None or at > self.now:
+            return
+        self.cursor.execute(
+            "UPDATE pacer_jobs SET delayed = 0 WHERE queue = ? AND state = 'queued' AND delayed = 1 AND ready_at <= ?",
+            (self.queue, self.now),
+        )
+        self.ready += self.cursor.rowcount
+        self.delayed -= self.cursor.rowcount
+        self.dirty = True
+        self._reread_waiting()
+
+    def next_ready_at(self) -> float | None:
+        """When the first of the delayed jobs becomes ready; None if there is none."""
+        if not self.delayed:
+            return None
+        if self._next_ready is None:
+            (self._next_ready,) = self.cursor.execute(f"SELECT min(ready_at) {_DELAYED}", (self.queue,)).fetchone()
+        return self._next_ready
+
+    def in_order(self) -> Iterator[Row]:
+        """Rows of the ready jobs, first to last. Jobs may be removed between two steps, not added."""
+        seen = 0
+        while True:
+            if seen < len(self._front):
+                row = self._front[seen]
+                yield row
+                if seen < len(self._front) and self._front[seen] is row:
+                    seen += 1
+            elif not self._read_on():
+                return
+
+    def _read_on(self) -> bool:
+        if self.ready <= len(self._front):
+            return False
+        rows = self.cursor.execute(_IN_ORDER, (self.queue, *self._read_up_to, self._chunk)).fetchall()
+        if not rows:
+            return False
+        self._chunk = min(2 * self._chunk, _LARGEST_CHUNK)
+        self._read_up_to = (rows[-1][_SORT_KEY], rows[-1][_SEQ])
+        self._front.extend(rows)
+        return True
+
+    def _reread_waiting(self) -> None:
+        self._front = []
+        self._read_up_to = _BEFORE_ALL
+        self._chunk = _FIRST_CHUNK
+        self._last = self._next_ready = None
+
+    def position(self, sort_key: float, seq: int, ready_at: float, delayed: bool) -> int:
+        """1-based place of a waiting job: as in `MemoryStore`, delayed jobs stand behind all ready ones."""
+        if delayed:
+            sql = f"SELECT count(*) {_DELAYED} AND (ready_at, seq) <= (?, ?)"
+            (earlier,) = self.cursor.execute(sql, (self.queue, ready_at, seq)).fetchone()
+            return self.ready + int(earlier)
+        if (sort_key, seq) >= self._last_key():
+            return self.ready
+        (before,) = self.cursor.execute(_BEHIND, (self.queue, sort_key, seq)).fetchone()
+        return int(before) + 1
+
+    def _last_key(self) -> Key:
+        if self._last is None:
+            row = self.cursor.execute(
+                f"SELECT sort_key, seq {_READY} ORDER BY sort_key DESC, seq DESC LIMIT 1", (self.queue,)
+            ).fetchone()
+            self._last = _BEFORE_ALL if row is None else (row[0], row[1])
+        return self._last
+
+
+def open_queue(cursor: sqlite3.Cursor, name: str, rules: Rules) -> int:
+    """The number of the queue with this name; makes it if it is new, and counts what waits in it."""
+    row = cursor.execute("SELECT id, state, parts FROM pacer_queues WHERE name = ?", (name,)).fetchone()
+    parts = json.dumps(parts_of(rules))
+    if row is None:
+        cursor.execute(
+            "INSERT INTO pacer_queues (name, state, parts, clock_offset, clock_last, ready, delayed, last_seq, "
+            "arrivals, roster) VALUES (?, ?, ?, 0, 0, 0, 0, 0, 0, 0)",
+            (name, encode_state(rules.initial()), parts),
+        )
+        queue = cursor.lastrowid
+        assert queue is not None  # noqa: S101 - an INSERT has just succeeded
+        return queue
+    queue, text, old_parts = row
+    if parts != old_parts:
+        text = encode_state(decode_state(text, old_parts, rules))
+    (ready,) = cursor.execute(f"SELECT count(*) {_READY}", (queue,)).fetchone()
+    (delayed,) = cursor.execute(f"SELECT count(*) {_DELAYED}", (queue,)).fetchone()
+    cursor.execute(
+        "UPDATE pacer_queues SET state = ?, parts = ?, ready = ?, delayed = ? WHERE id = ?",
+        (text, parts, ready, delayed, queue),
+    )
+    return int(queue)
