@@ -43,13 +43,17 @@ class Intake:
         """A batch, whole or not at all."""
         calls, capacity = list(calls), self._worker.rules.queue.capacity
         if options.job_id is not None or options.unique is not None:
-            msg = "enqueue_many: job_id and unique name a single job; a batch has an id of its own"
+            msg = "enqueue_many: job_id and unique name a single job; name jobs of a batch with call(...).named(id)"
+            raise ValueError(msg)
+        named = [one.job_id for one in calls if one.job_id is not None]
+        if len(set(named)) < len(named):
+            msg = "enqueue_many: two jobs of one batch have the same id"
             raise ValueError(msg)
         if not 1 <= len(calls) <= capacity:
             msg = f"enqueue_many: a batch has 1 to {capacity} jobs (the queue's capacity), this one has {len(calls)}"
             raise ValueError(msg)
         batch_id = _new_id()
-        records = [self._record(options, one.function, one.args, one.kwargs) for one in calls]
+        records = [self._record(_own(options, one), one.function, one.args, one.kwargs) for one in calls]
         for record in records:
             record.batch_id = batch_id
         addition = await self._add(records)
@@ -165,6 +169,10 @@ class Enqueuer:
 def _unused(mine: JobRecord, added: Added) -> bool:
     """Whether the call that was kept for this job will never be run from here: it stands for another one."""
     return not added.created and (added.record.id != mine.id or added.record.state.final)
+
+
+def _own(options: JobOptions, one: Call[Any]) -> JobOptions:
+    return options if one.job_id is None else attrs.evolve(options, job_id=one.job_id)
 
 
 def _new_id() -> str:

@@ -44,6 +44,11 @@ class Call(Generic[T]):
     function: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
+    job_id: str | None = None
+
+    def named(self, job_id: str) -> Call[T]:
+        """The same call, to become the job with this id: as `Scheduler.options(job_id=...)` for one job of a batch."""
+        return attrs.evolve(self, job_id=job_id)
 
 
 def call(function: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Call[Any]:
