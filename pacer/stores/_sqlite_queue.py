@@ -194,7 +194,7 @@ class SqlQueue:
                 if len(jobs) == limit:
                     return Claimed(jobs, _EMPTY, now)
                 continue
-            upcoming = min(upcoming, when, key=lambda one: one.at)
+            upcoming = min(when, upcoming, key=lambda one: one.at)
             if not when.lane:
                 return Claimed(jobs, upcoming, now)
             blocked.add(record.key)

@@ -9,7 +9,7 @@ from typing import Any
 
 from pacer._job import Outcome, OutcomeKind
 from pacer.protocols import DurationEstimator, Durations
-from pacer.testing._expect import Call, Check, CallLog, SampleJob, check_recipe, expect, expect_pure, plain, seeded
+from pacer.testing._expect import Call, CallLog, Check, SampleJob, check_recipe, expect, expect_pure, plain, seeded
 
 _JOBS = (
     SampleJob(id="a", task="analyse", cost={"requests": 1, "tokens": 1800}),

@@ -12,7 +12,7 @@ import attrs
 
 from pacer._job import Outcome, OutcomeKind
 from pacer.protocols import LimitReport, PacingPolicy, When
-from pacer.testing._expect import Call, Check, CallLog, SampleJob, check_recipe, expect, expect_pure, plain, seeded
+from pacer.testing._expect import Call, CallLog, Check, SampleJob, check_recipe, expect, expect_pure, plain, seeded
 
 _EPOCH = 1_700_000_000.0
 _LIMITS = (LimitReport(name="requests", limit=60, remaining=3, reset_in=1.5, window=60),)
