@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import sqlite3
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import aiosqlite
 import attrs
@@ -43,65 +45,72 @@ class Operation(Generic[T]):
         self.error = store_error(error, path, self.action) if isinstance(error, sqlite3.Error) else error
 
 
-class GroupConnection(sqlite3.Connection):
-    """A connection whose `commit` runs what has been staged, on the thread that aiosqlite gives it."""
+class Unit(Protocol):
+    """What the operations work on."""
 
-    def __init__(self, group: Transactions, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._group = group
-        try:
-            group.connected(self)
-        except BaseException:
-            self.close()
-            raise
+    def begin(self) -> None:
+        """A transaction has begun."""
 
-    def commit(self) -> None:
-        """Run the staged operations in one transaction and commit it."""
-        self._group.run()
+    def save(self) -> None:
+        """It is about to be committed."""
+
+    def forget(self) -> None:
+        """It has been rolled back."""
 
 
 @attrs.define(eq=False)
 class Transactions:
-    """Runs operations on the database's thread. `begin`, `save` and `forget` are told of each transaction."""
+    """Runs operations on the database's thread.
+
+    Attributes:
+        path: The file, for error messages.
+        connecting: Called before the file is opened.
+        connected: Called with the new connection; gives what is to be told of its transactions.
+        commits: How many transactions have been committed.
+    """
 
     path: Path
-    prepare: Callable[[sqlite3.Connection], None]
-    begin: Callable[[], None] = attrs.field(init=False)
-    save: Callable[[], None] = attrs.field(init=False)
-    forget: Callable[[], None] = attrs.field(init=False)
+    connecting: Callable[[], None]
+    connected: Callable[[sqlite3.Connection], Unit]
     batch: Sequence[Operation[Any]] = attrs.field(init=False, default=())
     commits: int = attrs.field(init=False, default=0)
-    _cursor: sqlite3.Cursor = attrs.field(init=False)
+    _unit: Unit = attrs.field(init=False)
 
-    def connected(self, connection: sqlite3.Connection) -> None:
-        """The connection is open: prepare it."""
-        self._cursor = connection.cursor()
-        self.prepare(connection)
+    def connect(self, connection: sqlite3.Connection) -> None:
+        """The connection is open."""
+        self._unit = self.connected(connection)
 
-    def run(self) -> None:
+    def run(self, connection: sqlite3.Connection) -> None:
         """All of the batch in one transaction; if that fails, each of it in one of its own."""
-        batch = [one for one in self.batch if not one.withdrawn]
+        staged, self.batch = self.batch, ()
+        batch = [one for one in staged if not one.withdrawn]
         if not batch:
             return
         try:
-            self._cursor.execute("BEGIN IMMEDIATE" if any(one.writes for one in batch) else "BEGIN")
+            self._begin(connection, batch)
         except sqlite3.Error as error:
             for one in batch:
                 one.failed(error, self.path)
             return
         try:
-            self._run_together(batch)
+            self._run_together(connection, batch)
         except Exception as error:
-            self._roll_back()
+            self._roll_back(connection)
             if len(batch) == 1:
                 batch[0].failed(error, self.path)
             else:
                 for one in batch:
-                    self._run_alone(one)
+                    self._run_alone(connection, one)
 
-    def _run_together(self, batch: Sequence[Operation[Any]]) -> None:
+    @staticmethod
+    def _begin(connection: sqlite3.Connection, batch: Sequence[Operation[Any]]) -> None:
+        if connection.in_transaction:  # an earlier rollback has failed
+            connection.execute("ROLLBACK")
+        connection.execute("BEGIN IMMEDIATE" if any(one.writes for one in batch) else "BEGIN")
+
+    def _run_together(self, connection: sqlite3.Connection, batch: Sequence[Operation[Any]]) -> None:
         """Raises what went wrong, unless an operation merely refused."""
-        self.begin()
+        self._unit.begin()
         values: list[tuple[Operation[Any], Any]] = []
         for one in batch:
             if one.withdrawn:
@@ -110,61 +119,83 @@ class Transactions:
                 values.append((one, one.run()))
             except PacerError as refusal:
                 one.error = refusal
-        self.save()
-        self._cursor.execute("COMMIT")
+        self._unit.save()
+        connection.execute("COMMIT")
         self.commits += 1
         for one, value in values:
             one.value, one.done, one.error = value, True, None
 
-    def _run_alone(self, one: Operation[Any]) -> None:
+    def _run_alone(self, connection: sqlite3.Connection, one: Operation[Any]) -> None:
         one.error = None
         try:
-            self._cursor.execute("BEGIN IMMEDIATE" if one.writes else "BEGIN")
-            self._run_together([one])
+            self._begin(connection, [one])
+            self._run_together(connection, [one])
         except Exception as error:
-            self._roll_back()
+            self._roll_back(connection)
             one.failed(error, self.path)
 
-    def _roll_back(self) -> None:
-        self.forget()
-        if self._cursor.connection.in_transaction:  # some errors have rolled back already
-            self._cursor.execute("ROLLBACK")
+    def _roll_back(self, connection: sqlite3.Connection) -> None:
+        self._unit.forget()
+        with contextlib.suppress(sqlite3.Error):
+            if connection.in_transaction:  # some errors have rolled back already
+                connection.execute("ROLLBACK")
+
+
+class GroupConnection(sqlite3.Connection):
+    """A connection whose `commit` runs what has been staged, on the thread that aiosqlite gives it."""
+
+    def __init__(self, transactions: Transactions, *args: Any, **kwargs: Any) -> None:
+        transactions.connecting()
+        super().__init__(*args, **kwargs)
+        self._transactions = transactions
+        try:
+            transactions.connect(self)
+        except BaseException:
+            self.close()
+            raise
+
+    def commit(self) -> None:
+        """Run the staged operations in one transaction and commit it."""
+        self._transactions.run(self)
 
 
 @attrs.define(eq=False)
 class GroupCommit:
-    """The event loop's side: takes operations, hands them over together, and brings back what came of them."""
+    """The event loop's side: takes operations, hands them over together, and brings back what came of them.
 
-    _transactions: Transactions
+    A task does so for as long as there are any, and then ends: an idle store has no task that could be left behind,
+    or be cancelled together with those that need it.
+    """
+
+    transactions: Transactions
     _connection: aiosqlite.Connection = attrs.field(init=False)
     _staged: list[Operation[Any]] = attrs.field(init=False, factory=list)
-    _woken: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
-    _closing: bool = attrs.field(init=False, default=False)
-    _flusher: asyncio.Task[None] = attrs.field(init=False)
+    _closed: bool = attrs.field(init=False, default=False)
+    _flusher: asyncio.Task[None] | None = attrs.field(init=False, default=None)
 
-    async def open(self, connect: Callable[[], aiosqlite.Connection]) -> None:
-        """Connect and begin to work."""
-        self._connection = await connect()
-        self._flusher = asyncio.create_task(self._flush(), name=f"pacer: {self._transactions.path.name}")
+    async def open(self, timeout: float) -> None:
+        """Connect; the connection waits for so many seconds for other processes."""
+        transactions = self.transactions
+        factory = functools.partial(GroupConnection, transactions)
+        self._connection = await aiosqlite.connect(
+            transactions.path, factory=factory, isolation_level=None, timeout=timeout
+        )
 
     async def close(self) -> None:
-        """Do what has been asked for, then stop."""
-        self._closing = True
-        self._woken.set()
-        try:
+        """Do what has been asked for, then disconnect."""
+        self._closed = True
+        while self._flusher is not None:
             await self._flusher
-        finally:
-            await self._connection.close()
+        await self._connection.close()
 
     async def do(self, operation: Operation[T]) -> T:
         """Have the operation done with others, and return what came of it once it is on disk.
 
         Cancelled before it has begun, it is not done; later, it is done all the same, or undone if it says how.
         """
-        if self._closing:
-            msg = f"{self._transactions.path}: the store is closed. Use the ledger inside its `async with` block."
+        if self._closed:
+            msg = f"{self.transactions.path}: the store is closed. Use the ledger inside its `async with` block."
             raise StoreError(msg)
-        operation.future = asyncio.get_running_loop().create_future()
         self._stage(operation)
         try:
             return await operation.future
@@ -176,32 +207,42 @@ class GroupCommit:
             raise
 
     def _stage(self, operation: Operation[Any]) -> None:
+        loop = asyncio.get_running_loop()
+        operation.future = loop.create_future()
         self._staged.append(operation)
-        self._woken.set()
+        if self._flusher is None:
+            self._flusher = loop.create_task(self._flush(), name=f"pacer: {self.transactions.path.name}")
 
     def _undo(self, operation: Operation[Any]) -> None:
         if operation.done and operation.undo is not None:
             undo = operation.undo(operation.value)
             if undo is not None:
-                undo.future = asyncio.get_running_loop().create_future()
                 self._stage(undo)
 
     async def _flush(self) -> None:
-        while self._staged or not self._closing:
-            if not self._staged:
-                self._woken.clear()
-                await self._woken.wait()
-                continue
+        while self._staged:
             batch, self._staged = self._staged, []
-            self._transactions.batch = batch
-            try:
-                await self._connection.commit()
-            except Exception as error:
-                for one in batch:
-                    one.failed(error, self._transactions.path)
+            self.transactions.batch = batch
+            await self._commit(batch)
             self._deliver(batch)
             # Those that have just been answered may ask again at once, and can then share the next commit.
-            await asyncio.sleep(0)
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+        self._flusher = None
+
+    async def _commit(self, batch: Sequence[Operation[Any]]) -> None:
+        while True:
+            try:
+                # A second call does nothing but wait for the first to end.
+                await self._connection.commit()
+                return
+            except asyncio.CancelledError:
+                # A loop that shuts down cancels all tasks, but those that wait for this one have to be answered.
+                continue
+            except Exception as error:
+                for one in batch:
+                    one.failed(error, self.transactions.path)
+                return
 
     def _deliver(self, batch: Sequence[Operation[Any]]) -> None:
         for one in batch:
@@ -226,5 +267,7 @@ async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
         except Exception:
             break
     if cancelled is not None:
+        if not task.cancelled():
+            task.exception()  # seen; the cancellation goes first
         raise cancelled
     return task.result()

@@ -144,7 +144,9 @@ class QueueView:
     def snapshot(self, oldest_at: float | None = None) -> Snapshot:
         """The queue now."""
         if self._running_facts is None:
-            self._running_facts = tuple(Running(job, job.started_at or self.now) for job in self.running.values())
+            self._running_facts = tuple(
+                Running(job, self.now if job.started_at is None else job.started_at) for job in self.running.values()
+            )
         return Snapshot(self.now, self.state, self.ready + self.delayed, self._running_facts, oldest_at)
 
     # -- what waits --------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
 import sqlite3
@@ -13,10 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-import aiosqlite
 import attrs
 
-from pacer._errors import UnsupportedBackendError
+from pacer._errors import StoreError, UnsupportedBackendError
 from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
 from pacer._rules import Rules
 from pacer._snapshot import Snapshot
@@ -24,7 +24,7 @@ from pacer._validation import not_negative, positive, seconds
 from pacer.codecs import JsonCodec
 from pacer.protocols import Addition, Beat, Claimed, Codec, Settled
 from pacer.stores._sqlite_care import Care
-from pacer.stores._sqlite_group import GroupCommit, GroupConnection, Operation, Transactions, uninterrupted
+from pacer.stores._sqlite_group import GroupCommit, Operation, Transactions, uninterrupted
 from pacer.stores._sqlite_mirror import Mirror, StatusMirror
 from pacer.stores._sqlite_queue import Ending, SqlQueue
 from pacer.stores._sqlite_schema import inspect, prepare
@@ -134,31 +134,28 @@ class SqliteLedger:
     _reported: dict[str, tuple[float | None, str]] = attrs.field(init=False, factory=dict)
     _prune_at: float = attrs.field(init=False, default=0.0)
 
+    def __attrs_post_init__(self) -> None:
+        self._clock = self._store.clock or time.time
+
     # -- life --------------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
         """Check the file, connect, and say hello."""
-        self._clock = self._store.clock or time.time
-        transactions = Transactions(self._store.path, self._prepare)
-        group = GroupCommit(transactions)
-        connect = functools.partial(
-            aiosqlite.connect,
-            self._store.path,
-            factory=functools.partial(GroupConnection, transactions),
-            isolation_level=None,
-            timeout=self._store.busy_timeout,
+        store = self._store
+        transactions = Transactions(
+            store.path,
+            connecting=functools.partial(inspect, store.path, may_share=store.share, mirror=store.mirror),
+            connected=self._connected,
         )
-        await asyncio.to_thread(inspect, self._store.path, may_share=self._store.share, mirror=self._store.mirror)
-        await group.open(connect)
+        group = GroupCommit(transactions)
+        await group.open(store.busy_timeout)
         self._group = group
-        view = self._queue.view
-        transactions.begin, transactions.save, transactions.forget = view.begin, view.save, view.forget
         self._alive_until = await self._do("hello", lambda: self._care.hello(frozenset()))
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        """On the database's thread."""
-        store, rules = self._store, self._rules
-        cursor = connection.cursor()
+    def _connected(self, connection: sqlite3.Connection) -> QueueView:
+        """Set everything up, on the database's thread."""
+        store, rules, cursor = self._store, self._rules, connection.cursor()
+        mirror = None if store.mirror is None else Mirror(cursor, store.mirror)
 
         def set_up() -> int:
             number = open_queue(cursor, self._name, rules)
@@ -166,7 +163,6 @@ class SqliteLedger:
                 mirror.mark_stale()
             return number
 
-        mirror = None if store.mirror is None else Mirror(cursor, store.mirror)
         number = prepare(
             connection,
             store.path,
@@ -177,13 +173,15 @@ class SqliteLedger:
         view = QueueView(cursor, number, rules, self._clock)
         self._queue = SqlQueue(cursor, view, rules, self._worker, store.lease, mirror)
         self._care = Care(self._queue)
+        return view
 
     async def close(self) -> None:
-        """Say goodbye and close."""
+        """Say goodbye and close. If that fails, the others notice when the lease has run out."""
         if self._group is None:
             return
         try:
-            await self._do("goodbye", self._care.goodbye)
+            with contextlib.suppress(StoreError):
+                await self._do("goodbye", self._care.goodbye)
         finally:
             await self._group.close()
 
