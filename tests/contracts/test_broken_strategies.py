@@ -1,0 +1,512 @@
+"""The contract suites catch what they are for: each of these parts breaks one promise, and the message names it."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+
+import attrs
+import pytest
+
+from pacer import BoundedQueue, OutcomeKind
+from pacer.backoff import ConstantBackoff, NoBackoff
+from pacer.codecs import InProcessCodec, JsonCodec
+from pacer.estimators import MovingAverage
+from pacer.pacing import FixedPause, TokenBucket, Unpaced
+from pacer.protocols import NOW, Admission, Durations, When
+from pacer.queues import Fifo
+from pacer.testing import (
+    check_backoff_policy,
+    check_codec,
+    check_duration_estimator,
+    check_job_order,
+    check_job_queue,
+    check_observer,
+    check_pacing_policy,
+)
+
+
+def caught(check, part, message):
+    with pytest.raises(AssertionError, match=message):
+        check(part)
+
+
+# -- pacing ----------------------------------------------------------------------------------------------------------
+
+
+class PlainObject(Unpaced):
+    """Without equality."""
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other):
+        return self is other
+
+
+class Unhashable(Unpaced):
+    __hash__ = None
+
+
+class Unprintable(Unpaced):
+    __repr__ = object.__repr__
+
+
+class TupleState(Unpaced):
+    def started(self, state, now, job, running):
+        return (now,)
+
+
+class InfiniteState(Unpaced):
+    def initial_state(self):
+        return -math.inf
+
+
+class ObjectState(Unpaced):
+    def ended(self, state, now, job, outcome, running):
+        return outcome
+
+
+class MutatesItsState(Unpaced):
+    def initial_state(self):
+        return {"count": 0}
+
+    def started(self, state, now, job, running):
+        state["count"] += 1
+        return state
+
+    def ended(self, state, now, job, outcome, running):
+        return state
+
+
+@attrs.define(eq=False, slots=False)
+class RemembersInTheRecipe(Unpaced):
+    """Looks equal and stateless, and is not."""
+
+    last_end = [None]  # noqa: RUF012 - the defect
+
+    def earliest(self, state, now, job, running):
+        at = self.last_end[0]
+        return NOW if at is None or at + 5 <= now else When(at + 5, reason="pause")
+
+    def ended(self, state, now, job, outcome, running):
+        self.last_end[0] = now
+
+    def __eq__(self, other):
+        return type(other) is type(self)
+
+    def __hash__(self):
+        return 1
+
+
+class ReadsAClock(Unpaced):
+    def started(self, state, now, job, running):
+        return time.perf_counter()
+
+    def ended(self, state, now, job, outcome, running):
+        return state
+
+
+class RollsDice(Unpaced):
+    def started(self, state, now, job, running):
+        return random.random()
+
+    def ended(self, state, now, job, outcome, running):
+        return state
+
+
+class AnswersNumbers(Unpaced):
+    def earliest(self, state, now, job, running):
+        return now
+
+
+class AnswersNaN(Unpaced):
+    def earliest(self, state, now, job, running):
+        return When(math.nan)
+
+
+class GivesNoReason(FixedPause):
+    def earliest(self, state, now, job, running):
+        return attrs.evolve(super().earliest(state, now, job, running), reason="")
+
+
+class AsksAgainInChunks(FixedPause):
+    """Names times at which it says no again."""
+
+    def earliest(self, state, now, job, running):
+        when = super().earliest(state, now, job, running)
+        return when if when.at <= now else attrs.evolve(when, at=min(when.at, now + 1.0))
+
+
+class FloatLevel(TokenBucket):
+    """A level that is filled up by elapsed time, and is short by a rounding error at the moment it was to be full."""
+
+    def initial_state(self):
+        return {"level": 1.0, "at": None}
+
+    def _level(self, state, now):
+        if state["at"] is None:
+            return 1.0
+        return min(1.0, state["level"] + (now - state["at"]) * self.rate / self.per)
+
+    def earliest(self, state, now, job, running):
+        level = self._level(state, now)
+        return NOW if level >= 1 else When(max(now + (1 - level) * self.per / self.rate, now + 1e-6), reason="empty")
+
+    def started(self, state, now, job, running):
+        return {"level": self._level(state, now) - 1, "at": now}
+
+
+class ForgetsIgnoredEnds(Unpaced):
+    """Leaks a slot for each run that was broken off."""
+
+    def initial_state(self):
+        return 0
+
+    def earliest(self, state, now, job, running):
+        return NOW if state < 4 else When(math.inf, on_event=True, reason="busy")
+
+    def started(self, state, now, job, running):
+        return state + 1
+
+    def ended(self, state, now, job, outcome, running):
+        return state if outcome.kind is OutcomeKind.IGNORED else state - 1
+
+
+class WaitsForNothing(TokenBucket):
+    """Tells a job that can never start to wait for an event."""
+
+    def earliest(self, state, now, job, running):
+        return attrs.evolve(super().earliest(state, now, job, running), on_event=True)
+
+
+class DebtFromLargeJobs(TokenBucket):
+    """Lets a job of any size start, and then makes the others pay for it without end."""
+
+    def earliest(self, state, now, job, running):
+        if state is not None and state - now > 1e5:
+            return When(math.inf, reason="deep in debt")
+        return NOW if state is None or state <= now else When(state, reason="debt")
+
+
+class LaterWhenAskedEarlier(FixedPause):
+    """Counts the pause from the question."""
+
+    def earliest(self, state, now, job, running):
+        if state is not None and now < state:
+            return When(state + self.seconds + (state - now), reason="pause")
+        return super().earliest(state, now, job, running)
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        (PlainObject(), "equals its copy"),
+        (Unhashable(), "hashable"),
+        (Unprintable(), "repr shows the settings"),
+        (TupleState(), "survives JSON unchanged"),
+        (InfiniteState(), "plain data that JSON can hold"),
+        (ObjectState(), "plain data that JSON can hold"),
+        (MutatesItsState(), "does not change the state it is given"),
+        (RemembersInTheRecipe(), "same question has the same answer"),
+        (ReadsAClock(), "same question has the same answer"),
+        (RollsDice(), "same question has the same answer"),
+        (AnswersNumbers(), "answers with a When"),
+        (AnswersNaN(), "the time is a number"),
+        (GivesNoReason(10), "says why"),
+        (AsksAgainInChunks(10), "the time it named itself"),
+        (FloatLevel(3, per=7), "the time it named itself"),
+        (ForgetsIgnoredEnds(), "every `ended`"),
+        (WaitsForNothing(1), "no event will help"),
+        (DebtFromLargeJobs(1), "can start at some time"),
+        (LaterWhenAskedEarlier(10), "no later time"),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
+)
+def test_a_broken_pacing_policy_is_caught(policy, message):
+    caught(check_pacing_policy, policy, message)
+
+
+# -- backoff ---------------------------------------------------------------------------------------------------------
+
+
+class Overflows(NoBackoff):
+    def delay(self, failure, random):
+        return min(15 * 2.0**failure.count, 300)
+
+
+class Endless(NoBackoff):
+    def delay(self, failure, random):
+        return float(failure.count)
+
+
+class Negative(NoBackoff):
+    def delay(self, failure, random):
+        return 5.0 - (failure.retry_after or 0)
+
+
+class NotANumber(NoBackoff):
+    def delay(self, failure, random):
+        return math.nan if failure.retry_after == 0 else 1.0
+
+
+class GlobalJitter(NoBackoff):
+    def delay(self, failure, rng):
+        return random.uniform(0, 10)
+
+
+class CountsByItself(NoBackoff):
+    count = [0]  # noqa: RUF012 - the defect
+
+    def delay(self, failure, random):
+        self.count[0] += 1
+        return float(self.count[0] % 7)
+
+
+class UnhashableBackoff(ConstantBackoff):
+    __hash__ = None
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        (Endless(), "is 0 .. 604800 s or None"),
+        (Negative(), "is 0 .. 604800 s or None"),
+        (NotANumber(), "is 0 .. 604800 s or None"),
+        (GlobalJitter(), "same failure and the same random numbers"),
+        (UnhashableBackoff(1), "hashable"),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
+)
+def test_a_broken_backoff_policy_is_caught(policy, message):
+    caught(check_backoff_policy, policy, message)
+
+
+def test_a_backoff_policy_with_a_memory_of_its_own_is_caught():
+    caught(check_backoff_policy, CountsByItself(), "same failure and the same random numbers")
+
+
+def test_a_backoff_policy_that_overflows_is_caught():
+    with pytest.raises(OverflowError):
+        check_backoff_policy(Overflows())
+
+
+# -- estimators ------------------------------------------------------------------------------------------------------
+
+
+class DatesInState(MovingAverage):
+    def initial_state(self):
+        return {"mean": 60.0, "seen": set()}
+
+
+class NegativeSpread(MovingAverage):
+    def predict(self, state, job):
+        return Durations(state["mean"], -1.0)
+
+
+class NothingBeforeData(MovingAverage):
+    def predict(self, state, job):
+        return Durations(math.nan, 0.0) if state["count"] == 0 else super().predict(state, job)
+
+
+class NumberOnly(MovingAverage):
+    def predict(self, state, job):
+        return state["mean"]
+
+
+class MutatesItsAverage(MovingAverage):
+    def observed(self, state, job, duration, outcome):
+        state["mean"] = duration
+        return state
+
+
+class AveragesOverTime(MovingAverage):
+    def predict(self, state, job):
+        return Durations(state["mean"] + time.perf_counter(), 0.0)
+
+
+class ShrinksBelowZero(MovingAverage):
+    """Extrapolates a trend."""
+
+    def observed(self, state, job, duration, outcome):
+        return {**state, "mean": 2 * duration - state["mean"]}
+
+
+@pytest.mark.parametrize(
+    ("estimator", "message"),
+    [
+        (DatesInState(), "plain data"),
+        (NegativeSpread(), "finite, 0 or more"),
+        (NothingBeforeData(), "finite, 0 or more|same answer"),
+        (NumberOnly(), "answers with Durations"),
+        (MutatesItsAverage(), "does not change the state"),
+        (AveragesOverTime(), "same question has the same answer"),
+        (ShrinksBelowZero(), "finite, 0 or more"),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
+)
+def test_a_broken_estimator_is_caught(estimator, message):
+    caught(check_duration_estimator, estimator, message)
+
+
+# -- queues and orders -----------------------------------------------------------------------------------------------
+
+
+class NaNOrder(Fifo):
+    def sort_key(self, job):
+        return math.nan if job.key else 0.0
+
+
+class TupleOrder(Fifo):
+    def sort_key(self, job):
+        return (job.priority, job.created_at)
+
+
+class Lottery(Fifo):
+    def sort_key(self, job):
+        return random.random()
+
+
+class OverflowingOrder(Fifo):
+    def sort_key(self, job):
+        return -math.inf if job.priority > 1000 else 0.0
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        (NaNOrder(), "finite number"),
+        (TupleOrder(), "finite number"),
+        (OverflowingOrder(), "finite number"),
+        (Lottery(), "same job has the same key"),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
+)
+def test_a_broken_order_is_caught(order, message):
+    caught(check_job_order, order, message)
+
+
+class Bottomless(BoundedQueue):
+    def admit(self, incoming, waiting, expected_wait):
+        return Admission(accepted=True)
+
+
+class OffByOne(BoundedQueue):
+    def admit(self, incoming, waiting, expected_wait):
+        return Admission(accepted=waiting + incoming <= self.capacity + 1)
+
+
+class DropsTooMany(BoundedQueue):
+    def admit(self, incoming, waiting, expected_wait):
+        return Admission(accepted=True, drop=waiting + 1)
+
+
+class SaysTrue(BoundedQueue):
+    def admit(self, incoming, waiting, expected_wait):
+        return True
+
+
+class Closed(BoundedQueue):
+    def admit(self, incoming, waiting, expected_wait):
+        return Admission(accepted=False)
+
+
+class Moody(BoundedQueue):
+    def admit(self, incoming, waiting, expected_wait):
+        return Admission(accepted=waiting + incoming <= self.capacity and (waiting == 0 or random.random() < 0.5))
+
+
+class NoCapacity(BoundedQueue):
+    capacity = property(lambda self: 0)
+
+
+class NegativePatience(BoundedQueue):
+    wait_timeout = property(lambda self: -1.0)
+
+
+@pytest.mark.parametrize(
+    ("queue", "message"),
+    [
+        (Bottomless(3), "at most 3 jobs wait"),
+        (OffByOne(3), "at most 3 jobs wait"),
+        (DropsTooMany(3), "drops only jobs that wait"),
+        (SaysTrue(3), "answers with an Admission"),
+        (Closed(3), "empty queue takes a job"),
+        (Moody(30), "same question has the same answer"),
+        (NegativePatience(3), "wait_timeout is None or 0 or more"),
+        (BoundedQueue(3, order=NaNOrder()), "finite number"),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
+)
+def test_a_broken_queue_is_caught(queue, message):
+    caught(check_job_queue, queue, message)
+
+
+# -- codecs and observers --------------------------------------------------------------------------------------------
+
+
+class LosesKeywords(InProcessCodec):
+    def decode_call(self, payload):
+        return payload[0], {}
+
+
+class LosesTypes(JsonCodec):
+    """As json.dumps does when left to itself: tuples become lists, int keys str."""
+
+    def encode_call(self, task, args, kwargs):
+        import json
+
+        return json.dumps([list(args), dict(kwargs)], default=repr)
+
+
+class WrongError(JsonCodec):
+    def encode_call(self, task, args, kwargs):
+        try:
+            return super().encode_call(task, args, kwargs)
+        except TypeError as error:
+            raise type(error)("cannot encode") from error
+
+
+class EatsArguments(InProcessCodec):
+    def encode_call(self, task, args, kwargs):
+        payload = list(args), dict(kwargs)
+        args.clear()
+        return payload
+
+
+class LosesResults(InProcessCodec):
+    def decode_result(self, payload):
+        return str(payload)
+
+
+class ChokesOnNothing(JsonCodec):
+    def decode_result(self, payload):
+        assert payload is not None, "there has to be a result"
+        return super().decode_result(payload)
+
+
+@pytest.mark.parametrize(
+    ("codec", "message"),
+    [
+        (LosesKeywords(), "comes back by name"),
+        (LosesTypes(), "comes back as it was or is refused"),
+        (WrongError(), "the error names the argument"),
+        (EatsArguments(), "encoding changes nothing"),
+        (LosesResults(), "the result None comes back|comes back as it was"),
+        (ChokesOnNothing(), "there has to be a result"),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
+)
+def test_a_broken_codec_is_caught(codec, message):
+    caught(check_codec, codec, message)
+
+
+def test_an_observer_that_raises_for_one_event_is_caught():
+    caught(check_observer, lambda event: event.job_id, "SchedulerStarted made it raise AttributeError")
+
+
+def test_an_async_observer_is_caught():
+    async def observer(event):
+        raise NotImplementedError
+
+    caught(check_observer, observer, "nobody awaits")

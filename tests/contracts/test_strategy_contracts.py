@@ -1,0 +1,96 @@
+"""Every strategy, codec and observer of pacer keeps its contract."""
+
+from __future__ import annotations
+
+import pytest
+
+from pacer import BoundedQueue, LoggingObserver
+from pacer.backoff import ConstantBackoff, ExponentialBackoff, NoBackoff
+from pacer.codecs import InProcessCodec, JsonCodec
+from pacer.estimators import MovingAverage
+from pacer.pacing import FixedPause, TokenBucket, Unpaced
+from pacer.queues import Fifo, Priority
+from pacer.testing import (
+    BACKOFF_CHECKS,
+    CODEC_CHECKS,
+    ESTIMATOR_CHECKS,
+    ORDER_CHECKS,
+    PACING_CHECKS,
+    QUEUE_CHECKS,
+    Recorder,
+    check_observer,
+)
+
+PACING = [
+    Unpaced(),
+    FixedPause(0),
+    FixedPause(10),
+    FixedPause(1 / 3),
+    TokenBucket(1),
+    TokenBucket(90, per=60, burst=10),
+    TokenBucket(3, per=7),
+    TokenBucket(5000),
+]
+BACKOFFS = [
+    NoBackoff(),
+    ConstantBackoff(0),
+    ConstantBackoff(30),
+    ExponentialBackoff(15, maximum=300, after=2),
+    ExponentialBackoff(0.1, maximum=0.1, factor=1),
+    ExponentialBackoff(1e-6, maximum=86400, factor=1.5),
+]
+ESTIMATORS = [MovingAverage(), MovingAverage(initial=1, weight=1), MovingAverage(initial=0.01, weight=0.001)]
+ORDERS = [Fifo(), Priority(), Priority(ageing=0.001)]
+QUEUES = [
+    BoundedQueue(50),
+    BoundedQueue(1),
+    BoundedQueue(3, "drop-oldest"),
+    BoundedQueue(10, "wait", timeout=5),
+    BoundedQueue(10, "wait", order=Priority()),
+]
+CODECS = [JsonCodec(), InProcessCodec()]
+
+
+def each(parts, checks):
+    """Every check on every part."""
+    return pytest.mark.parametrize(
+        ("part", "check"),
+        [pytest.param(part, check, id=f"{part}-{check.__name__}") for part in parts for check in checks],
+    )
+
+
+@each(PACING, PACING_CHECKS)
+def test_pacing_policies(part, check):
+    check(part)
+
+
+@each(BACKOFFS, BACKOFF_CHECKS)
+def test_backoff_policies(part, check):
+    check(part)
+
+
+@each(ESTIMATORS, ESTIMATOR_CHECKS)
+def test_duration_estimators(part, check):
+    check(part)
+
+
+@each(ORDERS, ORDER_CHECKS)
+def test_job_orders(part, check):
+    check(part)
+
+
+@each(QUEUES, QUEUE_CHECKS)
+def test_job_queues(part, check):
+    check(part)
+
+
+@each(CODECS, CODEC_CHECKS)
+def test_codecs(part, check):
+    check(part)
+
+
+@pytest.mark.parametrize(
+    "observer", [Recorder(), LoggingObserver(), print], ids=["Recorder", "LoggingObserver", "print"]
+)
+def test_observers(observer):
+    check_observer(observer)
