@@ -12,7 +12,7 @@ from pacer.protocols import Addition, Ledger
 from pacer.queues._bounded import BoundedQueue
 from pacer.queues._orders import Priority
 from pacer.testing._expect import expect, expect_equal
-from pacer.testing._store_desk import SUCCEEDED, Desk, StoreCheck, StoreFactory, ids, set_up
+from pacer.testing._store_desk import SUCCEEDED, Desk, StoreCheck, StoreFactory, admitted, ids, set_up
 
 
 async def check_positions(factory: StoreFactory) -> None:
@@ -75,7 +75,7 @@ async def check_capacity_counts_waiting_jobs(factory: StoreFactory) -> None:
     async with set_up(factory, queue=BoundedQueue(1)) as desk:
         await desk.add("j1")
         await desk.start(desk.b, "j1")
-        await desk.add("j2", delay=60.0)
+        await admitted(desk.a, desk.job("j2", delay=60.0), "running jobs take no slot")
         await _expect_full(desk, "j3")
 
 
@@ -90,21 +90,23 @@ async def _expect_full(desk: Desk, job_id: str) -> None:
 
 async def check_same_id_is_one_job(factory: StoreFactory) -> None:
     """A job whose id exists already, finished or not, is answered with that one; also when the queue is full."""
+    known = "a job that exists already takes no slot"
     async with set_up(factory, queue=BoundedQueue(2)) as desk:
         await desk.add("j1", "j2")
-        _expect_existing(await desk.b.add([desk.job("j2")]), "j2", 2)
+        _expect_existing(await admitted(desk.b, desk.job("j2"), known), "j2", 2)
         await desk.run(desk.a, "j1")
-        _expect_existing(await desk.b.add([desk.job("j1")]), "j1", None)
+        _expect_existing(await admitted(desk.b, desk.job("j1"), known), "j1", None)
         expect_equal((await desk.a.snapshot()).waiting, 1, "an existing job is not added again")
 
 
 async def check_unique_key_is_one_job(factory: StoreFactory) -> None:
     """While a job with a unique key is unfinished, another one with that key is answered with it; then it may enter."""
+    known = "a job whose unique key is taken takes no slot"
     async with set_up(factory, queue=BoundedQueue(1)) as desk:
         await desk.add("j1", unique="report")
-        _expect_existing(await desk.b.add([desk.job("j2", unique="report")]), "j1", 1)
+        _expect_existing(await admitted(desk.b, desk.job("j2", unique="report"), known), "j1", 1)
         jobs = await desk.start(desk.a, "j1")
-        _expect_existing(await desk.b.add([desk.job("j2", unique="report")]), "j1", None)
+        _expect_existing(await admitted(desk.b, desk.job("j2", unique="report"), known), "j1", None)
         await desk.a.settle(jobs[0], SUCCEEDED, None)
         addition = await desk.b.add([desk.job("j2", unique="report")])
         expect(addition.jobs[0].created, "when the first is finished, its unique key is free again")

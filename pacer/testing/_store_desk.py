@@ -8,12 +8,13 @@ from typing import Any, Protocol
 
 import attrs
 
+from pacer._errors import QueueFullError
 from pacer._job import JobRecord, JobState, Outcome, OutcomeKind
 from pacer._rules import Rules
 from pacer.backoff import NoBackoff
 from pacer.estimators import MovingAverage
 from pacer.pacing import Unpaced
-from pacer.protocols import Claimed, Ledger, Store
+from pacer.protocols import Addition, Claimed, Ledger, Store
 from pacer.queues._bounded import BoundedQueue
 from pacer.testing._clock import ManualClock
 from pacer.testing._expect import expect_equal
@@ -111,6 +112,15 @@ async def set_up(factory: StoreFactory, **parts: Any) -> AsyncGenerator[Desk]:
         await a.recover(TASKS)
         await b.recover(TASKS)
         yield Desk(store, clock, parts, a, b)
+
+
+async def admitted(ledger: Ledger, job: JobRecord, promise: str) -> Addition:
+    """Add a job that has to be taken."""
+    try:
+        return await ledger.add([job])
+    except QueueFullError as error:
+        msg = f"{promise}: {job.id!r} was refused, {error}"
+        raise AssertionError(msg) from error
 
 
 def ids(claimed: Claimed | Sequence[JobRecord]) -> list[str]:
