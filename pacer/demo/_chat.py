@@ -1,0 +1,100 @@
+"""Calling an OpenAI-compatible chat service from a job: what is "not now", and what is a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+from openai import AsyncOpenAI, RateLimitError
+
+from pacer import Throttled
+
+STAND_IN_PORT = 8766
+STAND_IN_KEY = "stand-in"
+_DASHSCOPE = "https://dashscope-intl.aliyuncs.com/compatible-mode/v1"
+_TASK = "Du analysierst Drucksachen eines Parlaments. Nenne Dokumentart, Themen, Kernaussagen, Fragen und Beträge."
+# With these codes a 429 says "pay first": waiting does not help.
+_PERMANENT = frozenset({"CommodityNotPurchased", "PrepaidBillOverdue", "PostpaidBillOverdue"})
+
+
+@attrs.frozen(kw_only=True)
+class ChatService:
+    """Which service is called, and with what.
+
+    Attributes:
+        base_url: Of its OpenAI-compatible interface.
+        api_key: Its bearer key.
+        model: The model's name.
+        local: Whether it is the stand-in of this demo.
+    """
+
+    base_url: str
+    api_key: str = attrs.field(repr=False)
+    model: str
+    local: bool = False
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> ChatService:
+        """DashScope if DASHSCOPE_API_KEY is set, else the service at OPENAI_BASE_URL if that is, else the stand-in.
+
+        DASHSCOPE_BASE_URL and DASHSCOPE_MODEL, OPENAI_API_KEY and OPENAI_MODEL complete them. OPENAI_API_KEY alone
+        selects nothing: a demo must not spend money because a key happens to be set.
+        """
+        if key := environment.get("DASHSCOPE_API_KEY"):
+            return cls(
+                base_url=environment.get("DASHSCOPE_BASE_URL", _DASHSCOPE),
+                api_key=key,
+                model=environment.get("DASHSCOPE_MODEL", "qwen-plus"),
+            )
+        if base_url := environment.get("OPENAI_BASE_URL"):
+            return cls(
+                base_url=base_url,
+                api_key=environment.get("OPENAI_API_KEY", "none"),
+                model=environment.get("OPENAI_MODEL", "gpt-4o-mini"),
+            )
+        return cls.stand_in(STAND_IN_PORT)
+
+    @classmethod
+    def stand_in(cls, port: int) -> ChatService:
+        """The stand-in on this machine."""
+        base_url = f"http://127.0.0.1:{port}/compatible-mode/v1"
+        return cls(base_url=base_url, api_key=STAND_IN_KEY, model="qwen-plus", local=True)
+
+    def client(self) -> AsyncOpenAI:
+        """A client that leaves retries to pacer: its own would multiply the attempts and know no common pace."""
+        return AsyncOpenAI(base_url=self.base_url, api_key=self.api_key, max_retries=0, timeout=300)
+
+
+async def analyse(client: AsyncOpenAI, model: str, document: str) -> str:
+    """Have the model analyse one document.
+
+    Raises:
+        Throttled: The service said "not now" (429), with the time that it named.
+        openai.APIError: Anything else went wrong.
+    """
+    try:
+        answer = await client.chat.completions.create(
+            model=model,
+            messages=[{"role": "system", "content": _TASK}, {"role": "user", "content": document}],
+        )
+    except RateLimitError as error:
+        if is_permanent(error.code or "", error.message):
+            raise
+        raise Throttled(retry_after(error.response.headers), error.code or "429") from error
+    return answer.choices[0].message.content or ""
+
+
+def is_permanent(code: str, message: str) -> bool:
+    """Whether waiting does not help. On DashScope `insufficient_quota` also means "too many tokens this minute"."""
+    if code == "insufficient_quota":
+        return "free allocated quota" in message.lower() or "billing" in message.lower()
+    return code in _PERMANENT
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the answer asks to wait; None if it names none. Dates are not understood and count as none."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        value = headers.get(name, "")
+        if value.isascii() and value.isdigit() and len(value) < 10:
+            return int(value) * unit
+    return None

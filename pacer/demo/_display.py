@@ -1,0 +1,133 @@
+"""Showing progress: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import attrs
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from pacer.demo._client import Progress
+
+_COLOURS = {"succeeded": "green", "running": "yellow", "failed": "red", "dead": "red"}
+_MOST_ROWS = 15
+
+
+class Display(Protocol):
+    """Shows each state of affairs."""
+
+    def show(self, progress: Progress) -> None: ...
+
+
+def seconds(value: float) -> str:
+    """A time for people."""
+    if value >= 90:
+        return f"{round(value / 60)} min"
+    return f"{value:.0f} s" if value >= 10 or value == 0 else f"{value:.1f} s"
+
+
+def waiting_time(job: dict[str, Any]) -> str:
+    """When the job starts, with the interval."""
+    wait = job["estimated_wait"]
+    if wait is None:
+        return ""
+    low, high = wait["low"], wait["high"]
+    spread = "" if high - low < 0.05 else f" ({seconds(low)} to {seconds(high)})"
+    return f"{seconds(wait['seconds'])}{spread}"
+
+
+@attrs.define(eq=False)
+class PlainLines:
+    """One line for each change."""
+
+    _console: Console
+    _seen: dict[str, Any] = attrs.field(init=False, factory=dict)
+
+    def show(self, progress: Progress) -> None:
+        """Print what has changed since the last time."""
+        for job in progress.jobs:
+            self._print_changed(job["title"].split(" ")[0], self._of_job(job))
+        throttled, reason = progress.status["throttled_total"], progress.status["waiting_for"]
+        if throttled != self._seen.setdefault("throttled", throttled):
+            self._seen["throttled"] = throttled
+            self._line("queue", "a 429 of the upstream was absorbed: the queue waits, the job keeps its place")
+        if reason and progress.status["pending"]:
+            self._print_changed("queue", f"waits: {reason}")
+
+    @staticmethod
+    def _of_job(job: dict[str, Any]) -> str:
+        if job["queue_position"] is not None:
+            return f"{job['status']}, position {job['queue_position']}"
+        return f"{job['status']}{': ' + job['error'] if job['error'] else ''}"
+
+    def _print_changed(self, subject: str, text: str, more: str = "") -> None:
+        if self._seen.get(subject) != text:
+            self._seen[subject] = text
+            self._line(subject, text + more)
+
+    def _line(self, subject: str, text: str) -> None:
+        self._console.print(f"{subject:<8} {text}", soft_wrap=True, highlight=False, markup=False)
+
+
+@attrs.define(eq=False)
+class LiveTable:
+    """A table that is redrawn in place."""
+
+    _live: Live
+
+    def show(self, progress: Progress) -> None:
+        """Redraw."""
+        self._live.update(self._render(progress), refresh=True)
+
+    def _render(self, progress: Progress) -> RenderableType:
+        return Group(self._table(progress), self._summary(progress))
+
+    def _table(self, progress: Progress) -> Table:
+        table = Table(expand=True)
+        table.add_column("Paper", ratio=1, no_wrap=True, overflow="ellipsis")
+        table.add_column("State", no_wrap=True, min_width=9)
+        table.add_column("Pos.", justify="right", no_wrap=True)
+        table.add_column("Starts in", no_wrap=True, min_width=21)
+        table.add_column("Progress", no_wrap=True, min_width=8)
+        for job in progress.jobs[-_MOST_ROWS:]:
+            position = job["queue_position"]
+            table.add_row(
+                Text(job["title"]),
+                Text(job["status"], style=_COLOURS.get(job["status"], "")),
+                "" if position is None else str(position),
+                waiting_time(job),
+                self._progress(job),
+            )
+        return table
+
+    @staticmethod
+    def _progress(job: dict[str, Any]) -> RenderableType:
+        done = 1.0 if job["status"] == "succeeded" else job["progress"] or 0.0
+        return ProgressBar(total=1, completed=done, width=8)
+
+    @staticmethod
+    def _summary(progress: Progress) -> Text:
+        status = progress.status
+        text = Text(f"{progress.count('succeeded')} of {len(progress.jobs)} analysed")
+        text.append(
+            f"  429s absorbed: {status['throttled_total']}", style="yellow" if status["throttled_total"] else ""
+        )
+        if status["waiting_for"] and status["pending"]:
+            text.append(f"  waits: {status['waiting_for']}", style="dim")
+        return text
+
+
+@contextmanager
+def display_on(console: Console) -> Iterator[Display]:
+    """The display that fits the console."""
+    if not console.is_terminal:
+        yield PlainLines(console)
+        return
+    with Live(console=console, auto_refresh=False) as live:
+        yield LiveTable(live)

@@ -1,0 +1,127 @@
+"""`pacer demo`: both servers, the papers, and the display."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+from rich.console import Console
+
+from pacer.demo._chat import ChatService
+from pacer.demo._client import DemoClient, Progress, request_json
+from pacer.demo._display import display_on, seconds
+from pacer.demo._samples import load_samples
+from pacer.demo._servers import DemoError, serving
+from pacer.demo.app import Settings, create_app
+from pacer.demo.upstream import Limits, create_upstream
+
+FAST = 100.0
+LIMITS = Limits()
+# The stand-in's account has other users, who have used up the minute just before these of our requests: whatever the
+# speed of the machine, the demo meets a 429.
+OTHERS_BEFORE = frozenset({3})
+
+
+@attrs.frozen(kw_only=True)
+class Options:
+    """What `pacer demo` was asked for."""
+
+    port: int
+    upstream_port: int
+    once: bool = False
+    fast: bool = False
+    db: Path | None = None
+
+
+def run_demo(options: Options, console: Console, environment: Mapping[str, str] = os.environ) -> int:
+    """Run the demo until it is done (`once`) or interrupted. Returns the exit code.
+
+    Raises:
+        DemoError: It cannot go on; the message says what to do.
+    """
+    # The display says what matters.
+    logging.getLogger("pacer").addHandler(logging.NullHandler())
+    speed = FAST if options.fast else 1.0
+    db = options.db or default_db(environment, options.fast)
+    # The times of a real service cannot be divided, so a demo in a hurry does not call it.
+    chat = ChatService.stand_in(options.upstream_port) if options.fast else ChatService.from_environment(environment)
+    with (
+        _upstream(chat, options, speed) as (chat, upstream_port),
+        serving(create_app(Settings(db, chat, speed)), options.port, "--port") as url,
+    ):
+        _announce(console, chat, url, db)
+        client = DemoClient(int(url.rsplit(":", 1)[1]))
+        if client.feed(load_samples()):
+            console.print("Going on with the papers of the last run, which was broken off.")
+        progress = _watch(client, console, speed, options.once)
+        _summarise(console, progress, upstream_port)
+        return 0 if progress.count("succeeded") == len(progress.jobs) else 1
+
+
+def default_db(environment: Mapping[str, str], fast: bool) -> Path:
+    """The same file at every start, so that a run that was broken off goes on: in the user's folder for state.
+
+    Runs in a hurry have a file of their own: what the queue has learned there, durations above all, is not true here.
+    """
+    folder = Path(environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "pacer"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"{folder} cannot be made: {error.strerror}; choose a file for the jobs with --db"
+        raise DemoError(msg) from error
+    return folder / ("demo-fast.db" if fast else "demo.db")
+
+
+@contextmanager
+def _upstream(chat: ChatService, options: Options, speed: float) -> Iterator[tuple[ChatService, int | None]]:
+    if not chat.local:
+        yield chat, None
+        return
+    stand_in = create_upstream(LIMITS, speed=speed, key=chat.api_key, others_before=OTHERS_BEFORE)
+    with serving(stand_in, options.upstream_port, "--upstream-port") as url:
+        port = int(url.rsplit(":", 1)[1])
+        yield ChatService.stand_in(port), port
+
+
+def _announce(console: Console, chat: ChatService, url: str, db: Path) -> None:
+    limits = f"{LIMITS.requests} requests and {LIMITS.tokens} tokens a minute, {LIMITS.burst} request a second"
+    kind = f"stand-in; {limits}" if chat.local else f"model {chat.model}"
+    lines = [
+        f"app       {url}/docs",
+        f"status    {url}/api/queue/status",
+        f"upstream  {chat.base_url}",
+        f"          ({kind})",
+        f"jobs      {db}",
+        "",
+    ]
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def _watch(client: DemoClient, console: Console, speed: float, once: bool) -> Progress:
+    """Show progress until all is done; without `once` until Ctrl-C."""
+    pause = threading.Event()
+    with display_on(console) as display:
+        while True:
+            progress = client.progress()
+            display.show(progress)
+            if progress.drained and once:
+                return progress
+            try:
+                pause.wait(0.05 if speed > 1 else 0.25)
+            except KeyboardInterrupt:
+                return progress
+
+
+def _summarise(console: Console, progress: Progress, upstream_port: int | None) -> None:
+    done, absorbed = progress.count("succeeded"), progress.status["throttled_total"]
+    console.print(f"{done} of {len(progress.jobs)} papers analysed, {absorbed} answers 429 absorbed.")
+    if upstream_port is not None:
+        calls = request_json(upstream_port, "GET", "/calls")["calls"]
+        gaps = [later["at"] - sooner["at"] for sooner, later in zip(calls, calls[1:], strict=False)]
+        if gaps:
+            console.print(f"The upstream saw {len(calls)} calls, never two within {seconds(min(gaps))}.")
