@@ -1,0 +1,111 @@
+"""Impossible settings cannot be built, and the message names class, field and value."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+
+import attrs
+import pytest
+
+from pacer import BoundedQueue, Retry
+from pacer.backoff import ConstantBackoff, ExponentialBackoff, NoBackoff
+from pacer.estimators import MovingAverage
+from pacer.pacing import FixedPause, TokenBucket
+from pacer.queues import Priority
+from pacer.stores import MemoryStore
+
+NAN, INF = math.nan, math.inf
+ABOVE_0 = "must be a finite number above 0, got "
+FROM_0 = "must be a finite number, 0 or more, got "
+FROM_1 = "must be a finite number, 1 or more, got "
+WHOLE = "must be a whole number, 1 or more, got "
+SHARE = "must be above 0 and at most 1, got "
+CHOICES = "must be one of 'reject', 'wait', 'drop-oldest', got "
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: FixedPause(-1), f"FixedPause: seconds {FROM_0}-1.0"),
+        (lambda: FixedPause(NAN), f"FixedPause: seconds {FROM_0}nan"),
+        (lambda: FixedPause(INF), f"FixedPause: seconds {FROM_0}inf"),
+        (lambda: TokenBucket(0), f"TokenBucket: rate {ABOVE_0}0"),
+        (lambda: TokenBucket(-3), f"TokenBucket: rate {ABOVE_0}-3"),
+        (lambda: TokenBucket(1, per=0), f"TokenBucket: per {ABOVE_0}0.0"),
+        (lambda: TokenBucket(1, burst=0), f"TokenBucket: burst {WHOLE}0"),
+        (lambda: TokenBucket(1, burst=1.5), f"TokenBucket: burst {WHOLE}1.5"),
+        (lambda: TokenBucket(1, burst=True), f"TokenBucket: burst {WHOLE}True"),
+        (lambda: ConstantBackoff(-1), f"ConstantBackoff: seconds {FROM_0}-1.0"),
+        (lambda: ExponentialBackoff(0), f"ExponentialBackoff: initial {ABOVE_0}0.0"),
+        (
+            lambda: ExponentialBackoff(1, maximum=NAN),
+            "ExponentialBackoff: maximum must be a finite number above 0, got nan",
+        ),
+        (
+            lambda: ExponentialBackoff(60, maximum=30),
+            r"ExponentialBackoff: maximum \(30 s\) must not be below initial \(60 s\)",
+        ),
+        (
+            lambda: ExponentialBackoff(1, factor=0.5),
+            "ExponentialBackoff: factor must be a finite number, 1 or more, got 0.5",
+        ),
+        (
+            lambda: ExponentialBackoff(1, factor=NAN),
+            "ExponentialBackoff: factor must be a finite number, 1 or more, got nan",
+        ),
+        (lambda: ExponentialBackoff(1, after=0), f"ExponentialBackoff: after {WHOLE}0"),
+        (lambda: MovingAverage(initial=0), f"MovingAverage: initial {ABOVE_0}0.0"),
+        (lambda: MovingAverage(weight=0), f"MovingAverage: weight {SHARE}0"),
+        (lambda: MovingAverage(weight=1.01), f"MovingAverage: weight {SHARE}1.01"),
+        (lambda: MovingAverage(weight=NAN), f"MovingAverage: weight {SHARE}nan"),
+        (lambda: Priority(ageing=0), f"Priority: ageing {ABOVE_0}0.0"),
+        (lambda: BoundedQueue(0), f"BoundedQueue: capacity {WHOLE}0"),
+        (lambda: BoundedQueue(2.0), f"BoundedQueue: capacity {WHOLE}2.0"),
+        (
+            lambda: BoundedQueue(5, "explode"),
+            f"BoundedQueue: when_full {CHOICES}'explode'",
+        ),
+        (lambda: BoundedQueue(5, timeout=3), "BoundedQueue: timeout goes with when_full=\"wait\", not with 'reject'"),
+        (
+            lambda: BoundedQueue(5, "wait", timeout=-1),
+            "BoundedQueue: timeout must be a finite number, 0 or more, got -1.0",
+        ),
+        (lambda: Retry(0, NoBackoff()), f"Retry: attempts {WHOLE}0"),
+        (lambda: MemoryStore(keep_finished=-1), "MemoryStore: keep_finished must be a whole number, 0 or more, got -1"),
+        (lambda: MemoryStore(lease=0), f"MemoryStore: lease {ABOVE_0}0.0"),
+    ],
+)
+def test_an_impossible_setting_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("value", ["10", None, True, object(), [1]])
+def test_a_time_is_a_number_or_a_timedelta(value):
+    with pytest.raises(TypeError, match="expected a number of seconds"):
+        FixedPause(value)
+
+
+def test_times_may_be_timedeltas():
+    assert FixedPause(timedelta(minutes=1)) == FixedPause(60)
+    assert ExponentialBackoff(timedelta(seconds=15), maximum=timedelta(minutes=5)) == ExponentialBackoff(15)
+    assert BoundedQueue(1, "wait", timeout=timedelta(seconds=2)).wait_timeout == 2
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        FixedPause(1),
+        TokenBucket(1),
+        ConstantBackoff(1),
+        ExponentialBackoff(1),
+        MovingAverage(),
+        BoundedQueue(1),
+        Priority(),
+    ],
+    ids=lambda part: type(part).__name__,
+)
+def test_settings_cannot_be_changed_afterwards(part):
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        setattr(part, attrs.fields(type(part))[0].name, 1)
