@@ -23,11 +23,13 @@ class Progress:
     Attributes:
         jobs: Jobs of this run, and those that others handed in meanwhile, oldest first.
         status: The body of `GET /api/queue/status`.
+        absorbed: Answers 429 that the queue has absorbed in this run.
         wanted: How many papers this run analyses.
     """
 
     jobs: list[dict[str, Any]]
     status: dict[str, Any]
+    absorbed: int
     wanted: int
 
     def count(self, *states: str) -> int:
@@ -48,30 +50,35 @@ class DemoClient:
     port: int
     _run: int = attrs.field(init=False, default=0)
     _wanted: int = attrs.field(init=False, default=0)
+    _throttled_before: int = attrs.field(init=False, default=0)
+    resumed: bool = attrs.field(init=False, default=False)
+    """Whether this goes on with an earlier run."""
 
-    def feed(self, samples: list[Sample]) -> bool:
+    def feed(self, samples: list[Sample]) -> list[dict[str, Any]]:
         """Hand in all samples. Those of a run that was broken off keep their ids, so that nothing is done twice.
 
         Returns:
-            Whether this goes on with an earlier run.
+            What the application answered, for each sample.
         """
+        self._throttled_before = self._request("GET", "/api/queue/status")["throttled_total"]
         jobs = self._request("GET", "/api/jobs")
         runs = [int(match[1]) for job in jobs if (match := _RUN_ID.fullmatch(job["id"]))]
         last = max(runs, default=0)
         ended = {job["id"] for job in jobs if job["status"] in _ENDED}
-        resumed = last > 0 and any(_job_id(last, sample) not in ended for sample in samples)
-        self._run, self._wanted = last if resumed else last + 1, len(samples)
+        self.resumed = last > 0 and any(_job_id(last, sample) not in ended for sample in samples)
+        self._run, self._wanted = last if self.resumed else last + 1, len(samples)
         papers = [
             {"job_id": _job_id(self._run, sample), "title": f"{sample.number} {sample.title}", "text": sample.text}
             for sample in samples
         ]
-        self._request("POST", "/api/analyze-batch", {"papers": papers})
-        return resumed
+        accepted: list[dict[str, Any]] = self._request("POST", "/api/analyze-batch", {"papers": papers})["jobs"]
+        return accepted
 
     def progress(self) -> Progress:
         """How things stand."""
         jobs = [job for job in reversed(self._request("GET", "/api/jobs")) if self._concerns_us(job["id"])]
-        return Progress(jobs, self._request("GET", "/api/queue/status"), self._wanted)
+        status = self._request("GET", "/api/queue/status")
+        return Progress(jobs, status, status["throttled_total"] - self._throttled_before, self._wanted)
 
     def _concerns_us(self, job_id: str) -> bool:
         match = _RUN_ID.fullmatch(job_id)

@@ -17,6 +17,7 @@ from pacer.demo._client import Progress
 
 _COLOURS = {"succeeded": "green", "running": "yellow", "failed": "red", "dead": "red"}
 _MOST_ROWS = 15
+FAILED = ("failed", "dead", "stale", "cancelled", "dropped")
 
 
 class Display(Protocol):
@@ -27,9 +28,11 @@ class Display(Protocol):
 
 def seconds(value: float) -> str:
     """A time for people."""
-    if value >= 90:
-        return f"{round(value / 60)} min"
-    return f"{value:.0f} s" if value >= 10 or value == 0 else f"{value:.1f} s"
+    if value >= 99.5:
+        minutes, rest = divmod(round(value), 60)
+        return f"{minutes}:{rest:02} min"
+    digits = 0 if value >= 9.95 or value == 0 else 1 if value >= 0.995 else 2
+    return f"{value:.{digits}f} s"
 
 
 def waiting_time(job: dict[str, Any]) -> str:
@@ -37,6 +40,8 @@ def waiting_time(job: dict[str, Any]) -> str:
     wait = job["estimated_wait"]
     if wait is None:
         return ""
+    if wait["high"] == 0:
+        return "now"
     low, high = wait["low"], wait["high"]
     spread = "" if high - low < 0.05 else f" ({seconds(low)} to {seconds(high)})"
     return f"{seconds(wait['seconds'])}{spread}"
@@ -47,29 +52,30 @@ class PlainLines:
     """One line for each change."""
 
     _console: Console
-    _seen: dict[str, Any] = attrs.field(init=False, factory=dict)
+    _seen: dict[str, str] = attrs.field(init=False, factory=dict)
+    _absorbed: int = attrs.field(init=False, default=0)
 
     def show(self, progress: Progress) -> None:
         """Print what has changed since the last time."""
         for job in progress.jobs:
             self._print_changed(job["title"].split(" ")[0], self._of_job(job))
-        throttled, reason = progress.status["throttled_total"], progress.status["waiting_for"]
-        if throttled != self._seen.setdefault("throttled", throttled):
-            self._seen["throttled"] = throttled
-            self._line("queue", "a 429 of the upstream was absorbed: the queue waits, the job keeps its place")
+        if progress.absorbed > self._absorbed:
+            self._absorbed = progress.absorbed
+            self._line("queue", "absorbed a 429 of the upstream: all wait as long as it said, the job keeps its place")
+        reason = progress.status["waiting_for"]
         if reason and progress.status["pending"]:
             self._print_changed("queue", f"waits: {reason}")
 
     @staticmethod
     def _of_job(job: dict[str, Any]) -> str:
         if job["queue_position"] is not None:
-            return f"{job['status']}, position {job['queue_position']}"
-        return f"{job['status']}{': ' + job['error'] if job['error'] else ''}"
+            return f"waits at position {job['queue_position']}"
+        return f"{job['status']}: {job['error']}" if job["status"] in FAILED else job["status"]
 
-    def _print_changed(self, subject: str, text: str, more: str = "") -> None:
+    def _print_changed(self, subject: str, text: str) -> None:
         if self._seen.get(subject) != text:
             self._seen[subject] = text
-            self._line(subject, text + more)
+            self._line(subject, text)
 
     def _line(self, subject: str, text: str) -> None:
         self._console.print(f"{subject:<8} {text}", soft_wrap=True, highlight=False, markup=False)

@@ -62,11 +62,7 @@ async def _paper_job(scheduler: Scheduler, row: Row) -> PaperJob:
         known, wait = await scheduler.job(job.id), await scheduler.estimate(job.id)
     except UnknownJobError:
         return job
-    job.queue_position, job.progress, job.message, job.error = (
-        known.position,
-        known.progress,
-        known.message,
-        known.error,
-    )
+    job.status, job.queue_position, job.error = known.state, known.position, known.error
+    job.progress, job.message = known.progress, known.message
     job.estimated_wait = None if wait is None else EstimateView.model_validate(wait)
     return job

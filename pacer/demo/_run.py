@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import attrs
@@ -14,7 +15,7 @@ from rich.console import Console
 
 from pacer.demo._chat import ChatService
 from pacer.demo._client import DemoClient, Progress, request_json
-from pacer.demo._display import display_on, seconds
+from pacer.demo._display import display_on, seconds, waiting_time
 from pacer.demo._samples import load_samples
 from pacer.demo._servers import DemoError, serving
 from pacer.demo.app import Settings, create_app
@@ -56,8 +57,7 @@ def run_demo(options: Options, console: Console, environment: Mapping[str, str] 
     ):
         _announce(console, chat, url, db)
         client = DemoClient(int(url.rsplit(":", 1)[1]))
-        if client.feed(load_samples()):
-            console.print("Going on with the papers of the last run, which was broken off.")
+        _announce_papers(console, client)
         progress = _watch(client, console, speed, options.once)
         _summarise(console, progress, upstream_port)
         return 0 if progress.count("succeeded") == len(progress.jobs) else 1
@@ -102,6 +102,19 @@ def _announce(console: Console, chat: ChatService, url: str, db: Path) -> None:
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
+def _announce_papers(console: Console, client: DemoClient) -> None:
+    samples = load_samples()
+    accepted = client.feed(samples)
+    if client.resumed:
+        console.print("Going on with the papers of the last run, which was broken off.")
+    if console.is_terminal:
+        return
+    for sample, one in zip(samples, accepted, strict=True):
+        where = f"accepted at position {one['queue_position']}, starts in {waiting_time(one)}"
+        text = where if one["queue_position"] else "known from the last run"
+        console.print(f"{sample.number:<8} {text}", highlight=False, soft_wrap=True)
+
+
 def _watch(client: DemoClient, console: Console, speed: float, once: bool) -> Progress:
     """Show progress until all is done; without `once` until Ctrl-C."""
     pause = threading.Event()
@@ -118,10 +131,11 @@ def _watch(client: DemoClient, console: Console, speed: float, once: bool) -> Pr
 
 
 def _summarise(console: Console, progress: Progress, upstream_port: int | None) -> None:
-    done, absorbed = progress.count("succeeded"), progress.status["throttled_total"]
-    console.print(f"{done} of {len(progress.jobs)} papers analysed, {absorbed} answers 429 absorbed.")
+    console.print(
+        f"{progress.count('succeeded')} of {len(progress.jobs)} papers analysed, 429s absorbed: {progress.absorbed}."
+    )
     if upstream_port is not None:
         calls = request_json(upstream_port, "GET", "/calls")["calls"]
-        gaps = [later["at"] - sooner["at"] for sooner, later in zip(calls, calls[1:], strict=False)]
+        gaps = [later["at"] - sooner["at"] for sooner, later in pairwise(calls)]
         if gaps:
             console.print(f"The upstream saw {len(calls)} calls, never two within {seconds(min(gaps))}.")
