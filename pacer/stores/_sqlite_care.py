@@ -90,20 +90,20 @@ class Care:
     def _recover_waiting(self, alive: dict[str, frozenset[str]], known: frozenset[str]) -> list[JobRecord]:
         queue, view = self.queue, self.queue.view
         kinds = queue.cursor.execute(
-            "SELECT DISTINCT task, home FROM pacer_jobs WHERE queue = ? AND state = 'queued'", (view.queue,)
+            "SELECT DISTINCT task, home FROM pacer_jobs WHERE queue = ? AND arrival IS NOT NULL", (view.queue,)
         ).fetchall()
         changed = []
         for task, home in kinds:
             if task in known if home is None else home in alive:
                 continue
             rows = queue.cursor.execute(
-                f"SELECT {COLUMNS}, delayed FROM pacer_jobs "
-                "WHERE queue = ? AND state = 'queued' AND task = ? AND home IS ?",
+                f"SELECT {COLUMNS}, due FROM pacer_jobs "
+                "WHERE queue = ? AND arrival IS NOT NULL AND task = ? AND home IS ?",
                 (view.queue, task, home),
             ).fetchall()
-            for *row, delayed in rows:
+            for *row, due in rows:
                 job = decode(tuple(row))
-                view.removed(job.seq, bool(delayed))
+                view.removed(job.seq, delayed=due is not None)
                 changed.append(self._apply(job, runnable=False))
         return changed
 

@@ -87,8 +87,9 @@ class Mirror:
         time = "" if mirror.updated_at is None else f", {quoted(mirror.updated_at)} = datetime('now')"
         self._cursor.execute(
             f"UPDATE {quoted(mirror.table)} SET {quoted(mirror.status)} = ?{time} WHERE {quoted(mirror.status)} = ? "
-            f"AND CAST({quoted(mirror.table)}.{quoted(mirror.id)} AS TEXT) NOT IN "
-            "(SELECT id FROM pacer_jobs WHERE ended_at IS NULL)",
+            "AND NOT EXISTS (SELECT 1 FROM pacer_queues JOIN pacer_jobs ON pacer_jobs.queue = pacer_queues.id "
+            f"AND pacer_jobs.id = CAST({quoted(mirror.table)}.{quoted(mirror.id)} AS TEXT) "
+            "WHERE pacer_jobs.ended_at IS NULL)",
             (self._words[JobState.STALE], self._words[JobState.QUEUED]),
         )
         return self._cursor.rowcount

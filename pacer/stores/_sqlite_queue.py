@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
 
-from pacer._errors import LeaseLostError
+from pacer._errors import LeaseLostError, QueueFullError
 from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
 from pacer._rules import INTERRUPTED, Fate, Rules
 from pacer._snapshot import Snapshot
@@ -26,18 +26,19 @@ _TASK, _HOME, _KEY = 1, 3, 4
 _BY_ID: Final = f"SELECT {COLUMNS} FROM pacer_jobs WHERE queue = ? AND id = ?"
 _BY_UNIQUE: Final = f"SELECT {COLUMNS} FROM pacer_jobs WHERE queue = ? AND unique_key = ? AND ended_at IS NULL"
 _OLDEST: Final = (
-    f"SELECT {COLUMNS}, delayed FROM pacer_jobs WHERE queue = ? AND state = 'queued' ORDER BY arrival LIMIT ?"
+    f"SELECT {COLUMNS}, due FROM pacer_jobs WHERE queue = ? AND arrival IS NOT NULL ORDER BY arrival LIMIT ?"
 )
 _START: Final = (
     "UPDATE pacer_jobs SET state = 'running', started_at = ?, worker = ?, fence = ?, lease_until = ?, "
-    "progress = NULL, message = '' WHERE seq = ?"
+    "progress = NULL, message = '', arrival = NULL, place = NULL WHERE seq = ?"
 )
 _FINISH: Final = (
     "UPDATE pacer_jobs SET state = ?, ended_at = ?, error = ?, result = ?, failures = ?, throttles = ?, "
-    "recoveries = ?, progress = ?, message = ?, worker = NULL, payload = NULL WHERE seq = ?"
+    "recoveries = ?, progress = ?, message = ?, worker = NULL, payload = NULL, "
+    "arrival = NULL, place = NULL, due = NULL WHERE seq = ?"
 )
 _REQUEUE: Final = (
-    "UPDATE pacer_jobs SET state = 'queued', delayed = ?, arrival = ?, ready_at = ?, error = ?, failures = ?, "
+    "UPDATE pacer_jobs SET state = 'queued', place = ?, due = ?, arrival = ?, ready_at = ?, error = ?, failures = ?, "
     "throttles = ?, recoveries = ?, progress = ?, message = ?, started_at = NULL, worker = NULL WHERE seq = ?"
 )
 
@@ -81,27 +82,49 @@ class SqlQueue:
 
     def add(self, records: Sequence[JobRecord]) -> Addition:
         """Admit all, or none."""
-        view = self.view
-        fresh: dict[int, Encoded] = {}
-        existing = self._existing(records)
-        for index, record in enumerate(records):
-            if existing[index] is None:
-                fresh[index] = encode(record)
-        dropped = self._admit([records[index] for index in fresh]) if fresh else []
-        added = [
-            Added(record, self._insert(record, fresh[index]), created=True) if (old := existing[index]) is None else old
-            for index, record in enumerate(records)
-        ]
-        return Addition(
-            [one if isinstance(one, Added) else Added(one, self._position(one), created=False) for one in added],
-            dropped,
-            view.snapshot(),
-        )
+        existing = [None] if len(records) == 1 else self._existing(records)
+        fresh = [record for record, old in zip(records, existing, strict=True) if old is None]
+        encoded = [encode(record) for record in fresh]
+        dropped: list[JobRecord] = []
+        if fresh:
+            try:
+                drop = self.rules.admit(fresh, self.view.waiting, self.view.snapshot)
+            except QueueFullError:
+                if len(records) > 1 or (old := self._find(records[0])) is None:
+                    raise
+                return self._answer(records, [old], {}, [])
+            if drop:
+                if len(records) == 1 and (old := self._find(records[0])) is not None:
+                    return self._answer(records, [old], {}, [])
+                dropped = self._drop(drop)
+        positions = {
+            record.id: position
+            for record, texts in zip(fresh, encoded, strict=True)
+            if (position := self._insert(record, texts)) is not None
+        }
+        return self._answer(records, existing, positions, dropped)
+
+    def _answer(
+        self,
+        records: Sequence[JobRecord],
+        existing: Sequence[JobRecord | None],
+        positions: Mapping[str, int],
+        dropped: Sequence[JobRecord],
+    ) -> Addition:
+        """`positions` are those of the new jobs."""
+        jobs = []
+        for record, known in zip(records, existing, strict=True):
+            position = None if known is not None else positions.get(record.id)
+            if position is not None:
+                jobs.append(Added(record, position, created=True))
+            else:
+                old = known or self._find(record)
+                assert old is not None  # noqa: S101 - it was in the way of the new one just now
+                jobs.append(Added(old, self._position(old), created=False))
+        return Addition(jobs, dropped, self.view.snapshot())
 
     def _existing(self, records: Sequence[JobRecord]) -> list[JobRecord | None]:
         """The job that each stands for already: in the table, or earlier in the same call."""
-        if len(records) == 1:
-            return [self._find(records[0])]
         found: list[JobRecord | None] = []
         ids: dict[str, JobRecord] = {}
         uniques: dict[str, JobRecord] = {}
@@ -124,20 +147,18 @@ class SqlQueue:
             row = self.cursor.execute(_BY_UNIQUE, (self.view.queue, record.unique)).fetchone()
         return None if row is None else decode(row)
 
-    def _admit(self, fresh: Sequence[JobRecord]) -> list[JobRecord]:
-        """Ask the rules; raises QueueFullError. Returns the jobs that were dropped to make room."""
-        drop = self.rules.admit(fresh, self.view.waiting, self.view.snapshot)
-        if not drop:
-            return []
+    def _drop(self, count: int) -> list[JobRecord]:
+        """The jobs that waited longest leave."""
         dropped = []
-        for *row, delayed in self.cursor.execute(_OLDEST, (self.view.queue, drop)).fetchall():
+        for *row, due in self.cursor.execute(_OLDEST, (self.view.queue, count)).fetchall():
             record = decode(tuple(row))
-            self.view.removed(record.seq, bool(delayed))
+            self.view.removed(record.seq, delayed=due is not None)
             self.finish(record, JobState.DROPPED, "dropped for a newer job")
             dropped.append(record)
         return dropped
 
-    def _insert(self, record: JobRecord, encoded: Encoded) -> int:
+    def _insert(self, record: JobRecord, encoded: Encoded) -> int | None:
+        """Write a new job; returns its position, or None if there is one with its id or unique key."""
         view = self.view
         now = view.now
         record.created_at = now
@@ -165,10 +186,13 @@ class SqlQueue:
                 sort_key,
                 now,
                 ready_at,
-                delayed,
+                None if delayed else seq,
+                ready_at if delayed else None,
                 view.next_arrival(),
             ),
         )
+        if not self.cursor.rowcount:
+            return None
         if self.mirror is not None:
             self.mirror.write(record.id, JobState.QUEUED)
         view.added(sort_key, seq, ready_at)
@@ -297,7 +321,8 @@ class SqlQueue:
         self.cursor.execute(
             _REQUEUE,
             (
-                delayed,
+                None if delayed else job.seq,
+                fate.ready_at if delayed else None,
                 arrival,
                 fate.ready_at,
                 storable_text(fate.error),
@@ -363,13 +388,13 @@ class SqlQueue:
         return self.view.position(record.sort_key, record.seq, record.ready_at, self._is_delayed(record))
 
     def _is_delayed(self, record: JobRecord) -> bool:
-        row: Row = self.cursor.execute("SELECT delayed FROM pacer_jobs WHERE seq = ?", (record.seq,)).fetchone()
-        return bool(row[0])
+        row: Row = self.cursor.execute("SELECT due FROM pacer_jobs WHERE seq = ?", (record.seq,)).fetchone()
+        return row[0] is not None
 
     def snapshot(self) -> Snapshot:
         """The queue now, with the age of the oldest waiting job."""
         row = self.cursor.execute(
-            "SELECT created_at FROM pacer_jobs WHERE queue = ? AND state = 'queued' ORDER BY arrival LIMIT 1",
+            "SELECT created_at FROM pacer_jobs WHERE queue = ? AND arrival IS NOT NULL ORDER BY arrival LIMIT 1",
             (self.view.queue,),
         ).fetchone()
         return self.view.snapshot(None if row is None else row[0])

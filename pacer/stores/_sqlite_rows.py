@@ -23,8 +23,9 @@ FACTS: Final = COLUMNS.replace("payload,", "NULL,", 1)
 
 INSERT: Final = """
 INSERT INTO pacer_jobs (queue, id, task, payload, home, key, priority, cost, delay, timeout, retry, unique_key,
-    batch_id, seq, sort_key, created_at, ready_at, delayed, arrival, state)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued')
+    batch_id, seq, sort_key, created_at, ready_at, place, due, arrival, state)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued')
+ON CONFLICT DO NOTHING
 """
 
 _STATES: Final = {state.value: state for state in JobState}
@@ -60,13 +61,13 @@ def storable_text(text: str) -> str:
 
 def encode(record: JobRecord) -> Encoded:
     """Raises NotEncodableError for what cannot be written."""
-    if not isinstance(record.payload, str | bytes | None):
-        msg = f"arguments of {record.task}: the codec must give str or bytes for SQLite, it gave {type(record.payload)}"
+    payload = record.payload
+    if payload is not None and not isinstance(payload, str | bytes):
+        msg = f"arguments of {record.task}: the codec must give str or bytes for SQLite, it gave {type(payload)}"
         raise NotEncodableError(msg)
-    for name in ("id", "task", "home", "key", "unique", "batch_id"):
-        text = getattr(record, name)
+    for text in (record.id, record.task, record.home, record.key, record.unique, record.batch_id):
         if text is not None and not text.isascii() and storable_text(text) != text:
-            msg = f"{name} {text!r} has a lone surrogate, which cannot be written as UTF-8"
+            msg = f"job {record.id!r}: {text!r} has a lone surrogate, which cannot be written as UTF-8"
             raise NotEncodableError(msg)
     if record.cost is ONE_REQUEST and record.retry is None:
         return _PLAIN

@@ -38,9 +38,10 @@ MIGRATIONS: Final = (
             id TEXT NOT NULL,
             task TEXT NOT NULL,
             state TEXT NOT NULL,
-            delayed INTEGER NOT NULL DEFAULT 0,
-            arrival INTEGER NOT NULL,
             sort_key REAL NOT NULL,
+            arrival INTEGER,              -- waiting: order of arrival, for "drop-oldest"; NULL otherwise
+            place INTEGER,                -- waiting and ready: seq again; NULL otherwise
+            due REAL,                     -- waiting and delayed: ready_at again; NULL otherwise
             created_at REAL NOT NULL,
             ready_at REAL NOT NULL,
             started_at REAL,
@@ -69,9 +70,10 @@ MIGRATIONS: Final = (
         )
         """,
         "CREATE UNIQUE INDEX pacer_jobs_id ON pacer_jobs (queue, id)",
-        "CREATE INDEX pacer_jobs_ready ON pacer_jobs (queue, sort_key, seq) WHERE state = 'queued' AND delayed = 0",
-        "CREATE INDEX pacer_jobs_delayed ON pacer_jobs (queue, ready_at, seq) WHERE state = 'queued' AND delayed = 1",
-        "CREATE INDEX pacer_jobs_arrival ON pacer_jobs (queue, arrival) WHERE state = 'queued'",
+        # Each covers its questions: not one of them has to look at a job's row to count or find what waits.
+        "CREATE INDEX pacer_jobs_ready ON pacer_jobs (queue, sort_key, place) WHERE place IS NOT NULL",
+        "CREATE INDEX pacer_jobs_due ON pacer_jobs (queue, due, seq) WHERE due IS NOT NULL",
+        "CREATE INDEX pacer_jobs_arrival ON pacer_jobs (queue, arrival) WHERE arrival IS NOT NULL",
         "CREATE INDEX pacer_jobs_running ON pacer_jobs (queue) WHERE state = 'running'",
         """
         CREATE UNIQUE INDEX pacer_jobs_unique ON pacer_jobs (queue, unique_key)

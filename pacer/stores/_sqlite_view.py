@@ -17,10 +17,13 @@ from pacer._snapshot import QueueState, Running, Snapshot
 from pacer.stores._sqlite_rows import COLUMNS, FACTS, decode
 from pacer.stores._sqlite_state import decode_state, encode_state, parts_of
 
-_READY: Final = "FROM pacer_jobs WHERE queue = ? AND state = 'queued' AND delayed = 0"
-_DELAYED: Final = "FROM pacer_jobs WHERE queue = ? AND state = 'queued' AND delayed = 1"
-_IN_ORDER: Final = f"SELECT {COLUMNS} {_READY} AND (sort_key, seq) > (?, ?) ORDER BY sort_key, seq LIMIT ?"
-_BEHIND: Final = f"SELECT count(*) {_READY} AND (sort_key, seq) < (?, ?)"
+_READY: Final = "FROM pacer_jobs WHERE queue = ? AND place IS NOT NULL"
+_DELAYED: Final = "FROM pacer_jobs WHERE queue = ? AND due IS NOT NULL"
+_IN_ORDER: Final = f"SELECT {COLUMNS} {_READY} AND (sort_key, place) > (?, ?) ORDER BY sort_key, place LIMIT ?"
+_AHEAD: Final = (
+    f"SELECT (SELECT count(*) {_READY} AND sort_key < ?) + (SELECT count(*) {_READY} AND sort_key = ? AND place < ?)"
+)
+_PROMOTE: Final = "UPDATE pacer_jobs SET place = seq, due = NULL WHERE queue = ? AND due <= ?"
 _SEQ, _SORT_KEY = 13, 14
 _FIRST_CHUNK, _LARGEST_CHUNK = 16, 256
 _BEFORE_ALL = (float("-inf"), 0)
@@ -201,10 +204,7 @@ class QueueView:
         at = self.next_ready_at()
         if at is None or at > self.now:
             return
-        self.cursor.execute(
-            "UPDATE pacer_jobs SET delayed = 0 WHERE queue = ? AND state = 'queued' AND delayed = 1 AND ready_at <= ?",
-            (self.queue, self.now),
-        )
+        self.cursor.execute(_PROMOTE, (self.queue, self.now))
         self.ready += self.cursor.rowcount
         self.delayed -= self.cursor.rowcount
         self.dirty = True
@@ -215,7 +215,7 @@ class QueueView:
         if not self.delayed:
             return None
         if self._next_ready is None:
-            (self._next_ready,) = self.cursor.execute(f"SELECT min(ready_at) {_DELAYED}", (self.queue,)).fetchone()
+            (self._next_ready,) = self.cursor.execute(f"SELECT min(due) {_DELAYED}", (self.queue,)).fetchone()
         return self._next_ready
 
     def in_order(self) -> Iterator[Row]:
@@ -250,18 +250,19 @@ class QueueView:
     def position(self, sort_key: float, seq: int, ready_at: float, delayed: bool) -> int:
         """1-based place of a waiting job: as in `MemoryStore`, delayed jobs stand behind all ready ones."""
         if delayed:
-            sql = f"SELECT count(*) {_DELAYED} AND (ready_at, seq) <= (?, ?)"
+            sql = f"SELECT count(*) {_DELAYED} AND (due, seq) <= (?, ?)"
             (earlier,) = self.cursor.execute(sql, (self.queue, ready_at, seq)).fetchone()
             return self.ready + int(earlier)
         if (sort_key, seq) >= self._last_key():
             return self.ready
-        (before,) = self.cursor.execute(_BEHIND, (self.queue, sort_key, seq)).fetchone()
-        return int(before) + 1
+        parameters = (self.queue, sort_key, self.queue, sort_key, seq)
+        (ahead,) = self.cursor.execute(_AHEAD, parameters).fetchone()
+        return int(ahead) + 1
 
     def _last_key(self) -> Key:
         if self._last is None:
             row = self.cursor.execute(
-                f"SELECT sort_key, seq {_READY} ORDER BY sort_key DESC, seq DESC LIMIT 1", (self.queue,)
+                f"SELECT sort_key, place {_READY} ORDER BY sort_key DESC, place DESC LIMIT 1", (self.queue,)
             ).fetchone()
             self._last = _BEFORE_ALL if row is None else (row[0], row[1])
         return self._last
