@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from datetime import datetime, timedelta
 from random import Random
+from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
 import anyio
 import attrs
-from anyio import AsyncContextManagerMixin
 
 from pacer import events
 from pacer._errors import (
@@ -55,7 +55,7 @@ class _Session:
 
 
 @attrs.define(eq=False, kw_only=True)
-class Scheduler(AsyncContextManagerMixin):
+class Scheduler:
     """Runs jobs one after the other, or a few at a time, at a pace that the upstream bears.
 
     An async context manager: jobs are taken inside `async with scheduler:`. One object runs once at a time, and can be
@@ -93,16 +93,36 @@ class Scheduler(AsyncContextManagerMixin):
     stop_timeout: float = attrs.field(default=0.0, converter=seconds, validator=not_negative)
     observers: Sequence[Observer] = attrs.field(factory=lambda: (LoggingObserver(),))
     seed: int | None = None
-    _registry: TaskRegistry = attrs.field(init=False, factory=TaskRegistry)
-    _session: _Session | None = attrs.field(init=False, default=None)
+    _registry: TaskRegistry = attrs.field(init=False, factory=TaskRegistry, repr=False)
+    _session: _Session | None = attrs.field(init=False, default=None, repr=False)
+    _block: AbstractAsyncContextManager[None] | None = attrs.field(init=False, default=None, repr=False)
 
     # -- life --------------------------------------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
-        if self._session is not None:
+    async def __aenter__(self) -> Self:
+        if self._block is not None:
             msg = f"the scheduler of queue {self.name!r} is running already; start it once, for example in the lifespan"
             raise AlreadyRunningError(msg)
+        self._block = self._run()
+        try:
+            await self._block.__aenter__()
+        except BaseException:
+            self._block = None
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        if self._block is None:
+            raise NotRunningError(self.name)
+        try:
+            return await self._block.__aexit__(kind, error, traceback)
+        finally:
+            self._block = None
+
+    @asynccontextmanager
+    async def _run(self) -> AsyncGenerator[None]:
         rules, worker_id = self._rules(), os.urandom(8).hex()
         announce = Announcer(tuple(self.observers))
         failure: Exception | None = None
@@ -114,7 +134,7 @@ class Scheduler(AsyncContextManagerMixin):
                 self._session = _Session(worker, Intake(worker, self._registry, worker_id))
                 announce(events.SchedulerStarted(ledger.now(), self.name, worker_id))
                 try:
-                    yield self
+                    yield
                     await worker.stop(self.stop_timeout)
                 except Exception as error:  # raised below, outside the group, so that it is not wrapped in one
                     failure = error
