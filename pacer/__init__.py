@@ -23,6 +23,7 @@ from pacer._errors import QueueFullError as QueueFullError
 from pacer._errors import ReadOnlyStoreError as ReadOnlyStoreError
 from pacer._errors import ResultUnavailableError as ResultUnavailableError
 from pacer._errors import StoreError as StoreError
+from pacer._errors import StoreUnavailableError as StoreUnavailableError
 from pacer._errors import TaskError as TaskError
 from pacer._errors import Throttled as Throttled
 from pacer._errors import UnknownJobError as UnknownJobError
@@ -92,6 +93,7 @@ __all__ = [
     "Snapshot",
     "Status",
     "StoreError",
+    "StoreUnavailableError",
     "Subscription",
     "TaskError",
     "Throttled",
