@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import attrs
 
 from pacer._durations import Durations
-from pacer.protocols import When
+from pacer.protocols import Admission, When
 
 T = TypeVar("T")
 
@@ -18,6 +18,10 @@ T = TypeVar("T")
 FALLBACK_WAIT = 1.0
 FALLBACK_DURATION = Durations(60.0, 60.0)
 LONGEST_DELAY = 7 * 86400.0
+# Durations outside of this are no answer, or too short for arithmetic with squares and ratios.
+LEAST_DURATION = 1e-9
+LONGEST_DURATION = 1e9
+_REFUSED = Admission(accepted=False)
 
 
 @attrs.frozen
@@ -61,11 +65,22 @@ class Guard:
             self.note(part, question, error)
             return old
 
+    def admission(self, part: object, ask: Callable[[], Admission]) -> Admission:
+        """A usable admission; without one, a refusal."""
+        try:
+            found = ask()
+            if isinstance(found, Admission) and (not found.accepted or (type(found.drop) is int and found.drop >= 0)):
+                return found
+            self.note(part, "admit", f"answered {found!r}")
+        except Exception as error:
+            self.note(part, "admit", error)
+        return _REFUSED
+
     def when(self, part: object, now: float, ask: Callable[[], When]) -> When:
         """A usable start time; without one, a short wait."""
         try:
             when = ask()
-            if when.at == when.at:  # not NaN
+            if isinstance(when, When) and isinstance(when.at, float | int) and when.at == when.at:  # not NaN
                 return when
             self.note(part, "earliest", f"answered {when!r}")
         except Exception as error:
@@ -91,12 +106,12 @@ class Guard:
         """A usable forecast of durations; without one, a wide guess."""
         try:
             found = ask()
-            usable = all(math.isfinite(x) and x >= 0 for x in (found.mean, found.sd, found.uncertainty))
-            if usable and found.mean > 0:
+            usable = all(0 <= x <= LONGEST_DURATION for x in (found.mean, found.sd, found.uncertainty))
+            if usable and found.mean >= LEAST_DURATION:
                 return found
             if usable:
-                # Instant jobs are real (tests, caches); they only must not make the arithmetic divide by zero.
-                return Durations(1e-9, 0.0)
+                # Instant jobs are real (tests, caches); they only must not make the arithmetic divide by nothing.
+                return Durations(LEAST_DURATION, 0.0)
             self.note(part, "predict", f"answered {found!r}")
         except Exception as error:
             self.note(part, "predict", error)

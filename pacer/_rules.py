@@ -20,7 +20,6 @@ from pacer._job import JobRecord, JobState, Outcome, OutcomeKind, Retry
 from pacer._snapshot import QueueState, Snapshot
 from pacer.protocols import (
     NOW,
-    Admission,
     BackoffPolicy,
     DurationEstimator,
     Durations,
@@ -37,7 +36,6 @@ _PAUSED = When(math.inf, on_event=True, reason="paused by hand")
 # Retry-After when no forecast can be made because the queue is paused, and the least that is ever said.
 UNKNOWN_WAIT = 60.0
 LEAST_RETRY_AFTER = 0.1
-_REFUSED = Admission(accepted=False)
 INTERRUPTED = Outcome(OutcomeKind.IGNORED)
 # A throttled queue is held at least this long: neither "retry after 0" nor a backoff of 0 may spin.
 LEAST_THROTTLE_HOLD = 0.001
@@ -89,10 +87,8 @@ class Rules:
         Raises:
             QueueFullError: They may not; it says when there is expected to be room for them.
         """
-        admission = self.guard.state(
+        admission = self.guard.admission(
             self.queue,
-            "admit",
-            _REFUSED,
             lambda: self.queue.admit(len(jobs), waiting, lambda: self._wait(snapshot(), jobs[0], waiting + 1)),
         )
         if not admission.accepted:
