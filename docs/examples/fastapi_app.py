@@ -12,7 +12,7 @@ scheduler = Scheduler(queue=BoundedQueue(50), pacing=FixedPause(10), store=Sqlit
 @scheduler.task
 async def summarise(text: str) -> str:
     await anyio.sleep(0.1)  # here you call the service that limits you
-    return text.split()[0]
+    return text.partition(" ")[0]
 
 
 app = FastAPI(lifespan=lifespan(scheduler))

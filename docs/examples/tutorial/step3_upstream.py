@@ -1,0 +1,47 @@
+import os
+
+from fastapi import FastAPI
+from openai import AsyncOpenAI, RateLimitError
+from pydantic import BaseModel
+
+from pacer import BoundedQueue, Scheduler, Throttled
+from pacer.backoff import ExponentialBackoff
+from pacer.estimators import MovingAverage
+from pacer.fastapi import ReceiptView, install_error_handlers, lifespan, problem_responses, queue_router
+from pacer.pacing import FixedPause
+
+client = AsyncOpenAI(
+    base_url=os.environ.get("LLM_BASE_URL", "http://127.0.0.1:8001/v1"),
+    api_key=os.environ.get("LLM_API_KEY", "stand-in"),
+    max_retries=0,  # the queue decides when to call again, for all jobs at once
+)
+scheduler = Scheduler(
+    queue=BoundedQueue(50),
+    pacing=FixedPause(10),
+    backoff=ExponentialBackoff(15, maximum=300, after=2),
+    estimator=MovingAverage(initial=60, weight=0.2),
+)
+app = FastAPI(lifespan=lifespan(scheduler))
+app.include_router(queue_router(scheduler, include_results=True))
+install_error_handlers(app)
+
+
+class Paper(BaseModel):
+    number: str
+    text: str
+
+
+async def analyse(text: str) -> str | None:
+    try:
+        completion = await client.chat.completions.create(
+            model="qwen-plus", messages=[{"role": "user", "content": text}], timeout=120
+        )
+    except RateLimitError as error:
+        wait = error.response.headers.get("Retry-After")
+        raise Throttled(None if wait is None else float(wait), reason=error.code or "429") from error
+    return completion.choices[0].message.content
+
+
+@app.post("/papers", status_code=202, responses=problem_responses(429, 503))
+async def submit(paper: Paper) -> ReceiptView:
+    return ReceiptView.of(await scheduler.options(job_id=paper.number).enqueue(analyse, paper.text))
