@@ -68,7 +68,7 @@ class DemoClient:
         self.resumed = last > 0 and any(_job_id(last, sample) not in ended for sample in samples)
         self._run, self._wanted = last if self.resumed else last + 1, len(samples)
         papers = [
-            {"job_id": _job_id(self._run, sample), "title": f"{sample.number} {sample.title}", "text": sample.text}
+            {"job_id": _job_id(self._run, sample), "title": f"{sample.number} {sample.subject}", "text": sample.text}
             for sample in samples
         ]
         accepted: list[dict[str, Any]] = self._request("POST", "/api/analyze-batch", {"papers": papers})["jobs"]

@@ -64,6 +64,7 @@ class QueueStatus(BaseModel):
     avg_job_duration_seconds: float
     worker_running: bool
     waiting_for: str = Field(description="Why nothing starts right now.")
+    next_start_seconds: float | None = Field(description="Until something can start; null if that takes an event.")
 
     @classmethod
     def of(cls, status: Status) -> QueueStatus:
@@ -81,6 +82,7 @@ class QueueStatus(BaseModel):
             avg_job_duration_seconds=round(status.average_duration, 1),
             worker_running=status.working,
             waiting_for=status.waiting_for,
+            next_start_seconds=status.next_start_seconds,
         )
 
 

@@ -97,7 +97,6 @@ def _announce(console: Console, chat: ChatService, url: str, db: Path) -> None:
         f"upstream  {chat.base_url}",
         f"          ({kind})",
         f"jobs      {db}",
-        "",
     ]
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 

@@ -13,12 +13,14 @@ class Sample:
 
     Attributes:
         number: As printed on it: "8/1204".
-        title: Its kind and subject.
+        kind: What sort of paper it is: "Antrag".
+        subject: What it is about.
         text: All of it.
     """
 
     number: str
-    title: str
+    kind: str
+    subject: str
     text: str
 
 
@@ -31,4 +33,5 @@ def load_samples() -> list[Sample]:
 
 def _parse(text: str) -> Sample:
     head, title = text.splitlines()[:2]
-    return Sample(number=head.rsplit(" ", 1)[1], title=title, text=text)
+    kind, subject = title.split(": ", 1)
+    return Sample(head.rsplit(" ", 1)[1], kind, subject, text)

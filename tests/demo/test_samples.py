@@ -11,7 +11,7 @@ from pacer.demo._samples import Sample, load_samples
 def test_the_samples_have_numbers_titles_and_text() -> None:
     samples = load_samples()
     assert [one.number for one in samples] == ["8/1204", "8/1217", "8/1233", "8/1240", "8/1258", "8/1271"]
-    assert samples[1].title == "Antrag: Kostenfreies Trinkwasser an allen Schulen"
+    assert (samples[1].kind, samples[1].subject) == ("Antrag", "Kostenfreies Trinkwasser an allen Schulen")
     assert all(len(one.text) > 500 for one in samples)
 
 
