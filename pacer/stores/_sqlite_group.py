@@ -67,6 +67,7 @@ class Transactions:
         connecting: Called before the file is opened.
         connected: Called with the new connection; gives what is to be told of its transactions.
         commits: How many transactions have been committed.
+        failure: Why connecting has failed, if it has.
     """
 
     path: Path
@@ -74,6 +75,7 @@ class Transactions:
     connected: Callable[[sqlite3.Connection], Unit]
     batch: Sequence[Operation[Any]] = attrs.field(init=False, default=())
     commits: int = attrs.field(init=False, default=0)
+    failure: Exception | None = attrs.field(init=False, default=None)
     _unit: Unit = attrs.field(init=False)
 
     def connect(self, connection: sqlite3.Connection) -> None:
@@ -145,14 +147,16 @@ class GroupConnection(sqlite3.Connection):
     """A connection whose `commit` runs what has been staged, on the thread that aiosqlite gives it."""
 
     def __init__(self, transactions: Transactions, *args: Any, **kwargs: Any) -> None:
-        transactions.connecting()
-        super().__init__(*args, **kwargs)
         self._transactions = transactions
+        # aiosqlite does not wait for its thread when connecting fails, and then the thread may outlive the event
+        # loop. So connecting never fails; the error is kept until the connection has been closed in good order.
         try:
+            transactions.connecting()
+            super().__init__(*args, **kwargs)
             transactions.connect(self)
-        except BaseException:
-            self.close()
-            raise
+        except Exception as error:
+            transactions.failure = error
+            super().__init__(":memory:")
 
     def commit(self) -> None:
         """Run the staged operations in one transaction and commit it."""
@@ -180,6 +184,12 @@ class GroupCommit:
         self._connection = await aiosqlite.connect(
             transactions.path, factory=factory, isolation_level=None, timeout=timeout
         )
+        failure = transactions.failure
+        if failure is not None:
+            await self._connection.close()
+            if isinstance(failure, sqlite3.Error):
+                raise store_error(failure, transactions.path, "opening the store") from failure
+            raise failure
 
     async def close(self) -> None:
         """Do what has been asked for, then disconnect."""
@@ -196,7 +206,7 @@ class GroupCommit:
         if self._closed:
             msg = f"{self.transactions.path}: the store is closed. Use the ledger inside its `async with` block."
             raise StoreError(msg)
-        self._stage(operation)
+        self._stage(operation, len(self._staged))
         try:
             return await operation.future
         except asyncio.CancelledError:
@@ -206,10 +216,10 @@ class GroupCommit:
                 self._undo(operation)
             raise
 
-    def _stage(self, operation: Operation[Any]) -> None:
+    def _stage(self, operation: Operation[Any], place: int) -> None:
         loop = asyncio.get_running_loop()
         operation.future = loop.create_future()
-        self._staged.append(operation)
+        self._staged.insert(place, operation)
         if self._flusher is None:
             self._flusher = loop.create_task(self._flush(), name=f"pacer: {self.transactions.path.name}")
 
@@ -217,7 +227,7 @@ class GroupCommit:
         if operation.done and operation.undo is not None:
             undo = operation.undo(operation.value)
             if undo is not None:
-                self._stage(undo)
+                self._stage(undo, 0)  # before anybody can see what is to be undone
 
     async def _flush(self) -> None:
         while self._staged:

@@ -96,14 +96,17 @@ MIGRATIONS: Final = (
 
 VERSION: Final = len(MIGRATIONS)
 
-_HEADER: Final = b"SQLite format 3\x00"
+# https://www.sqlite.org/fileformat.html, section 1.3: the two format numbers are 2 in WAL mode.
+_MAGIC: Final = b"SQLite format 3\x00"
+_FORMATS: Final = slice(18, 20)
+_WAL: Final = b"\x02\x02"
 _TABLES: Final = frozenset({"pacer_schema", "pacer_queues", "pacer_jobs", "pacer_workers"})
 # Files up to this size are looked through when they are opened (about half a second at most); of larger ones only
 # the small tables are.
 _LOOK_THROUGH: Final = 64 * 2**20
 
 
-def inspect(path: Path, *, may_share: bool, mirror: StatusMirror | None) -> None:
+def inspect(path: Path, *, may_share: bool, mirror: StatusMirror | None, busy_timeout: float) -> None:
     """Look at the file without changing it. Raises a StoreError that says why it must not be used."""
     header = _header(path)
     if not header:
@@ -111,11 +114,25 @@ def inspect(path: Path, *, may_share: bool, mirror: StatusMirror | None) -> None
             msg = f"{path} holds no table {mirror.table!r} to mirror to. Make the application's table first."
             raise StoreError(msg)
         return
-    if header != _HEADER:
+    if header[: len(_MAGIC)] != _MAGIC:
         msg = f"{path} is not a SQLite database; nothing was changed. Give another path."
         raise NotOurStoreError(msg)
+    log = path.with_name(f"{path.name}-wal")
+    unused = header[_FORMATS] == _WAL and not log.exists()
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        _look(path, may_share, mirror, busy_timeout, unused=unused)
+    except StoreError:
+        if not (unused and log.exists()):
+            raise
+        # Somebody has begun to use it meanwhile, so it may have been read half-written.
+        _look(path, may_share, mirror, busy_timeout, unused=False)
+
+
+def _look(path: Path, may_share: bool, mirror: StatusMirror | None, busy_timeout: float, *, unused: bool) -> None:
+    # Reading a database in WAL mode makes a log and an index, unless SQLite is told that nobody else is there.
+    mode = "mode=ro&immutable=1" if unused else "mode=ro"
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", timeout=busy_timeout, uri=True)
         try:
             _inspect_tables(connection, path, may_share=may_share or mirror is not None)
             if mirror is not None:
@@ -127,7 +144,7 @@ def inspect(path: Path, *, may_share: bool, mirror: StatusMirror | None) -> None
 
 
 def _header(path: Path) -> bytes:
-    """The first bytes of the file; none if it is empty or does not exist."""
+    """The header of the file; nothing if it is empty or does not exist."""
     if not path.parent.is_dir():
         msg = f"{path}: the directory {path.parent} does not exist. Make it first; pacer makes only the file."
         raise StoreError(msg)
@@ -136,7 +153,7 @@ def _header(path: Path) -> bytes:
         raise StoreError(msg)
     try:
         with path.open("rb") as file:
-            return file.read(len(_HEADER))
+            return file.read(100)
     except FileNotFoundError:
         return b""
     except OSError as error:

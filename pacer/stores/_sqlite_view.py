@@ -183,7 +183,7 @@ class QueueView:
         key = (sort_key, seq)
         if self._last is not None and key > self._last:
             self._last = key
-        if key < self._read_up_to:
+        if key <= self._read_up_to:
             self._reread_waiting()
 
     def removed(self, seq: int, delayed: bool) -> None:

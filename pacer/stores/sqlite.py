@@ -144,7 +144,13 @@ class SqliteLedger:
         store = self._store
         transactions = Transactions(
             store.path,
-            connecting=functools.partial(inspect, store.path, may_share=store.share, mirror=store.mirror),
+            connecting=functools.partial(
+                inspect,
+                store.path,
+                may_share=store.share,
+                mirror=store.mirror,
+                busy_timeout=store.busy_timeout,
+            ),
             connected=self._connected,
         )
         group = GroupCommit(transactions)
