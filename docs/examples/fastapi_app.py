@@ -2,11 +2,19 @@ import anyio
 from fastapi import FastAPI
 
 from pacer import BoundedQueue, Scheduler
-from pacer.fastapi import ReceiptView, install_error_handlers, lifespan, problem_responses, queue_router
+from pacer.fastapi import (
+    ReceiptView,
+    install_error_handlers,
+    lifespan,
+    problem_responses,
+    queue_router,
+)
 from pacer.pacing import FixedPause
 from pacer.stores.sqlite import SqliteStore
 
-scheduler = Scheduler(queue=BoundedQueue(50), pacing=FixedPause(10), store=SqliteStore("jobs.db"))
+scheduler = Scheduler(
+    queue=BoundedQueue(50), pacing=FixedPause(10), store=SqliteStore("jobs.db")
+)
 
 
 @scheduler.task
@@ -16,7 +24,8 @@ async def summarise(text: str) -> str:
 
 
 app = FastAPI(lifespan=lifespan(scheduler))
-app.include_router(queue_router(scheduler, include_results=True))  # GET /queue/status, /queue/jobs/{job_id}, ...
+# GET /queue/status, /queue/jobs/{job_id}, /queue/events
+app.include_router(queue_router(scheduler, include_results=True))
 install_error_handlers(app)  # a full queue becomes 429 with Retry-After
 
 

@@ -8,7 +8,8 @@ from pacer.pacing import FixedPause
 scheduler = Scheduler(
     queue=BoundedQueue(50),  # the 51st waiting job is refused, with a time to come back
     pacing=FixedPause(10),  # 10 s between the end of a job and the next start
-    backoff=ExponentialBackoff(15, maximum=300, after=2),  # 0, 15, 30, 60, ... 300 s after failures in a row
+    # 0, 15, 30, 60, ... 300 s on top, after failures in a row
+    backoff=ExponentialBackoff(15, maximum=300, after=2),
     estimator=MovingAverage(initial=20, weight=0.2),
 )
 
@@ -20,10 +21,12 @@ async def summarise(text: str) -> str:
 
 async def main() -> None:
     async with scheduler:
-        receipts = [await scheduler.enqueue(summarise, text) for text in ("One fish", "Two fish", "Red fish")]
+        texts = ["One fish", "Two fish", "Red fish"]
+        receipts = [await scheduler.enqueue(summarise, text) for text in texts]
         for receipt in receipts:
             wait = receipt.estimate
-            print(f"position {receipt.position}: starts in {wait.seconds:.0f} s ({wait.low:.0f} to {wait.high:.0f})")
+            between = f"{wait.low:.0f} to {wait.high:.0f}"
+            print(f"position {receipt.position}: in {wait.seconds:.0f} s ({between})")
         for receipt in receipts:
             print(await scheduler.wait(receipt))
 

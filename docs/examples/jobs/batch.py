@@ -12,7 +12,9 @@ async def analyse(paper: str) -> str:
 
 async def main() -> None:
     async with scheduler:
-        batch = await scheduler.enqueue_many(call(analyse, paper) for paper in ("a", "b", "c", "d"))
+        batch = await scheduler.enqueue_many(
+            call(analyse, paper) for paper in ("a", "b", "c", "d")
+        )
         try:
             await scheduler.enqueue_many(call(analyse, paper) for paper in ("e", "f"))
         except QueueFullError:

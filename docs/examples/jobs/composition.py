@@ -4,7 +4,9 @@ from pacer import Scheduler, Throttled
 from pacer.backoff import ExponentialBackoff
 from pacer.pacing import FixedPause
 
-scheduler = Scheduler(pacing=FixedPause(10), backoff=ExponentialBackoff(15, maximum=300, after=2))
+scheduler = Scheduler(
+    pacing=FixedPause(10), backoff=ExponentialBackoff(15, maximum=300, after=2)
+)
 script = iter(["fail", "fail", "fail", "succeed", "throttled", "succeed"])
 
 

@@ -13,7 +13,8 @@ async def read(pages: int) -> None:
 
 async def main() -> None:
     async with scheduler:
-        short, long = await scheduler.enqueue(read, 4), await scheduler.enqueue(read, 1000)
+        short = await scheduler.enqueue(read, 4)
+        long = await scheduler.enqueue(read, 1000)
         await anyio.sleep(2.5)
         job = await scheduler.job(short.job_id)
         print(f"{job.state}: {job.progress:.0%}, {job.message}")
@@ -26,7 +27,8 @@ async def main() -> None:
 
         await scheduler.pause()
         status = await scheduler.status()
-        print(f"running: {status.running}, paused: {status.paused}, waiting for: {status.waiting_for}")
+        print(f"{status.running} running, paused: {status.paused}")
+        print(f"nothing starts because: {status.waiting_for}")
         await scheduler.resume()
 
         print("empty in time:", await scheduler.drain(timeout=60))

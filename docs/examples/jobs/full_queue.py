@@ -10,11 +10,13 @@ async def work() -> None:
 
 
 def make(queue: BoundedQueue) -> Scheduler:
-    return Scheduler(queue=queue, pacing=FixedPause(10), estimator=MovingAverage(initial=20))
+    return Scheduler(
+        queue=queue, pacing=FixedPause(10), estimator=MovingAverage(initial=20)
+    )
 
 
 async def fill(scheduler: Scheduler) -> str:
-    """One job runs, two wait: the queue is full. Returns the id of the one that has waited longest."""
+    """One job runs, two wait: full. Returns the id of the one that waits longest."""
     await scheduler.enqueue(work)
     await anyio.sleep(1)
     oldest = await scheduler.enqueue(work)

@@ -21,8 +21,9 @@ async def main() -> None:
 
         nightly = scheduler.options(unique="nightly")
         first = await nightly.enqueue(report, "everybody")
-        again = await nightly.enqueue(report, "everybody")  # the first one still waits: this is it
-        print(f"created: {first.created}, then {again.created}; same job: {first.job_id == again.job_id}")
+        again = await nightly.enqueue(report, "everybody")  # the first one still waits
+        print(f"created: {first.created}, then {again.created}")
+        print(f"the same job: {first.job_id == again.job_id}")
 
         await scheduler.resume()
         await scheduler.drain()

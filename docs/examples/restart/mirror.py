@@ -9,7 +9,9 @@ scheduler = Scheduler(
     store=SqliteStore(
         "app.db",
         share=True,  # the file holds the application's own tables too
-        mirror=StatusMirror(table="jobs", id="id", status="status", updated_at="updated_at"),
+        mirror=StatusMirror(
+            table="jobs", id="id", status="status", updated_at="updated_at"
+        ),
     )
 )
 
@@ -33,8 +35,11 @@ async def submit(job_id: str, text: str) -> None:
 
 
 async def main() -> None:
-    in_our_database("CREATE TABLE jobs (id TEXT PRIMARY KEY, status TEXT, created_at TEXT, updated_at TEXT)")
-    in_our_database("INSERT INTO jobs VALUES ('left-behind', 'queued', NULL, NULL)")  # by whatever ran here before
+    in_our_database(
+        "CREATE TABLE jobs (id PRIMARY KEY, status, created_at, updated_at)"
+    )
+    # Whatever ran here before has left a row:
+    in_our_database("INSERT INTO jobs VALUES ('left-behind', 'queued', NULL, NULL)")
     async with scheduler:
         await submit("paper-1", "text")
         await scheduler.drain()

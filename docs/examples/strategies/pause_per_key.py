@@ -8,7 +8,7 @@ State = dict[str, float]
 
 @attrs.frozen
 class PausePerKey:
-    """A pause after each job, for each key on its own: a tenant that has to wait does not hold up the others."""
+    """A pause after each job, per key: a tenant that waits holds up nobody else."""
 
     seconds: float
 
@@ -19,11 +19,14 @@ class PausePerKey:
         free_at = state.get(job.key or "", now)
         if free_at <= now:
             return When(now)
-        return When(free_at, reason=f"pause of {self.seconds:g} s for {job.key!r}", lane=True)
+        reason = f"pause of {self.seconds:g} s for {job.key!r}"
+        return When(free_at, reason=reason, lane=True)
 
     def started(self, state: State, now: float, job: JobFacts, running: int) -> State:
         return state
 
-    def ended(self, state: State, now: float, job: JobFacts, outcome: Outcome, running: int) -> State:
-        waiting = {key: free_at for key, free_at in state.items() if free_at > now}  # forget keys that are free
-        return {**waiting, job.key or "": now + self.seconds}
+    def ended(
+        self, state: State, now: float, job: JobFacts, outcome: Outcome, running: int
+    ) -> State:
+        waiting = {key: free_at for key, free_at in state.items() if free_at > now}
+        return {**waiting, job.key or "": now + outcome.hold + self.seconds}

@@ -13,13 +13,24 @@ class StartInterval:
     def initial_state(self) -> float | None:
         return None
 
-    def earliest(self, state: float | None, now: float, job: JobFacts, running: int) -> When:
+    def earliest(
+        self, state: float | None, now: float, job: JobFacts, running: int
+    ) -> When:
         if state is None or state <= now:
             return When(now)
         return When(state, reason=f"{self.seconds:g} s between starts")
 
-    def started(self, state: float | None, now: float, job: JobFacts, running: int) -> float | None:
+    def started(
+        self, state: float | None, now: float, job: JobFacts, running: int
+    ) -> float | None:
         return now + self.seconds
 
-    def ended(self, state: float | None, now: float, job: JobFacts, outcome: Outcome, running: int) -> float | None:
+    def ended(
+        self,
+        state: float | None,
+        now: float,
+        job: JobFacts,
+        outcome: Outcome,
+        running: int,
+    ) -> float | None:
         return state

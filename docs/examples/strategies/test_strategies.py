@@ -6,7 +6,12 @@ from start_interval import StartInterval
 
 from pacer import Scheduler
 from pacer.protocols import PacingPolicy
-from pacer.testing import BACKOFF_CHECKS, PACING_CHECKS, check_pacing_policy, run_virtual
+from pacer.testing import (
+    BACKOFF_CHECKS,
+    PACING_CHECKS,
+    check_pacing_policy,
+    run_virtual,
+)
 
 
 def test_start_interval_keeps_the_contract() -> None:

@@ -1,4 +1,4 @@
-"""A policy is arithmetic: it needs no event loop, no clock and no scheduler to be tested."""
+"""A policy is arithmetic: its tests need no event loop, no clock and no scheduler."""
 
 from random import Random
 

@@ -16,7 +16,9 @@ def test_a_hundred_minutes_of_jobs_take_no_time() -> None:
             assert await scheduler.drain(timeout=2000)
             return anyio.current_time()
 
-    assert run_virtual(scenario) == 50 * 20 + 49 * 10  # no pause after the last one is waited for
+    assert (
+        run_virtual(scenario) == 50 * 20 + 49 * 10
+    )  # no pause after the last one is waited for
 
 
 def test_a_throttled_job_holds_the_queue_and_runs_again() -> None:
@@ -29,7 +31,9 @@ def test_a_throttled_job_holds_the_queue_and_runs_again() -> None:
             raise answer
 
     async def scenario() -> None:
-        scheduler = Scheduler(pacing=FixedPause(10), backoff=ExponentialBackoff(15), observers=(recorder,))
+        scheduler = Scheduler(
+            pacing=FixedPause(10), backoff=ExponentialBackoff(15), observers=(recorder,)
+        )
         async with scheduler:
             await scheduler.wait(await scheduler.enqueue(call_upstream))
 

@@ -27,10 +27,13 @@ class Paper(BaseModel):
 
 
 async def analyse(text: str) -> str | None:
-    completion = await client.chat.completions.create(model="qwen-plus", messages=[{"role": "user", "content": text}])
+    completion = await client.chat.completions.create(
+        model="qwen-plus", messages=[{"role": "user", "content": text}]
+    )
     return completion.choices[0].message.content
 
 
 @app.post("/papers", status_code=202)
 async def submit(paper: Paper) -> ReceiptView:
-    return ReceiptView.of(await scheduler.options(job_id=paper.number).enqueue(analyse, paper.text))
+    job = scheduler.options(job_id=paper.number)
+    return ReceiptView.of(await job.enqueue(analyse, paper.text))

@@ -7,7 +7,13 @@ from pydantic import BaseModel
 from pacer import BoundedQueue, Scheduler, Throttled
 from pacer.backoff import ExponentialBackoff
 from pacer.estimators import MovingAverage
-from pacer.fastapi import ReceiptView, install_error_handlers, lifespan, problem_responses, queue_router
+from pacer.fastapi import (
+    ReceiptView,
+    install_error_handlers,
+    lifespan,
+    problem_responses,
+    queue_router,
+)
 from pacer.pacing import FixedPause
 
 client = AsyncOpenAI(
@@ -38,10 +44,12 @@ async def analyse(text: str) -> str | None:
         )
     except RateLimitError as error:
         wait = error.response.headers.get("Retry-After")
-        raise Throttled(None if wait is None else float(wait), reason=error.code or "429") from error
+        reason = error.code or "429"
+        raise Throttled(float(wait) if wait else None, reason) from error
     return completion.choices[0].message.content
 
 
 @app.post("/papers", status_code=202, responses=problem_responses(429, 503))
 async def submit(paper: Paper) -> ReceiptView:
-    return ReceiptView.of(await scheduler.options(job_id=paper.number).enqueue(analyse, paper.text))
+    job = scheduler.options(job_id=paper.number)
+    return ReceiptView.of(await job.enqueue(analyse, paper.text))
