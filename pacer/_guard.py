@@ -41,9 +41,15 @@ class Fault:
 
 @attrs.define(eq=False)
 class Guard:
-    """Asks strategies, checks and clamps what they say, and remembers what was wrong with it."""
+    """Asks strategies, checks and clamps what they say, and remembers what was wrong with it.
+
+    Attributes:
+        faults: What was wrong, until it is taken.
+        pace_lost: The pacing policy has given no usable answer since this was last set to False.
+    """
 
     faults: deque[Fault] = attrs.field(factory=lambda: deque(maxlen=100))
+    pace_lost: bool = False
 
     def note(self, part: object, question: str, problem: object) -> None:
         """Remember a fault until it is reported."""
@@ -76,16 +82,17 @@ class Guard:
             self.note(part, "admit", error)
         return _REFUSED
 
-    def when(self, part: object, now: float, ask: Callable[[], When]) -> When:
-        """A usable start time; without one, a short wait."""
+    def when(self, part: object, ask: Callable[[], When]) -> When | None:
+        """A usable start time, or None."""
         try:
             when = ask()
-            if isinstance(when, When) and isinstance(when.at, float | int) and when.at == when.at:  # not NaN
+            if when.at == when.at:  # not NaN
                 return when
             self.note(part, "earliest", f"answered {when!r}")
         except Exception as error:
             self.note(part, "earliest", error)
-        return When(now + FALLBACK_WAIT, reason=f"{_class_name(part)} gave no usable answer")
+        self.pace_lost = True
+        return None
 
     def delay(self, part: object, ask: Callable[[], float | None]) -> float | None:
         """A delay between 0 and a week, or None to give up."""

@@ -15,7 +15,7 @@ import attrs
 
 from pacer._errors import QueueFullError, Throttled
 from pacer._forecast import forecast_start
-from pacer._guard import Guard
+from pacer._guard import FALLBACK_WAIT, Guard
 from pacer._job import JobRecord, JobState, Outcome, OutcomeKind, Retry
 from pacer._snapshot import QueueState, Snapshot
 from pacer.protocols import (
@@ -116,7 +116,9 @@ class Rules:
             return _PAUSED
         if running >= self.concurrency:
             return When(math.inf, on_event=True, reason=f"{running} of {self.concurrency} running")
-        pace = self.guard.when(self.pacing, now, lambda: self.pacing.earliest(state.pacing, now, job, running))
+        pace = self.guard.when(
+            self.pacing, lambda: self.pacing.earliest(state.pacing, now, job, running)
+        ) or self._without_pace(running)
         if pace.on_event and running == 0 and pace.at == math.inf:
             # Nothing runs, so nothing will end: waiting for that would be for ever.
             self.guard.note(self.pacing, "earliest", "waits for a job to end while none runs")
@@ -124,6 +126,12 @@ class Rules:
         if state.hold_until > now and state.hold_until > pace.at:
             return When(state.hold_until, reason=state.hold_reason)
         return pace
+
+    def _without_pace(self, running: int) -> When:
+        """For a policy that gives no usable answer: one job at a time, and `settle` holds the queue after each."""
+        if running == 0:
+            return NOW
+        return When(math.inf, on_event=True, reason=f"{type(self.pacing).__name__} gave no usable answer")
 
     def start(self, state: QueueState, now: float, job: JobFacts, running: int) -> QueueState:
         """The job starts now, beside `running` others."""
@@ -163,6 +171,9 @@ class Rules:
             case OutcomeKind.IGNORED:
                 end = JobState.CANCELLED if job.cancel_requested else JobState.FAILED
                 fate = self._fate(job, end, outcome.error)
+        if self.guard.pace_lost:
+            self.guard.pace_lost = False
+            state = self._hold(state, now + FALLBACK_WAIT, f"{type(self.pacing).__name__} gave no usable answer")
         state = state.learned(
             self._pacing_after(state, now, job, outcome, running),
             self._estimator_after(state, job, outcome, max(0.0, now - started_at)),
