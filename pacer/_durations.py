@@ -8,9 +8,10 @@ from statistics import NormalDist
 import attrs
 
 _NORMAL = NormalDist()
-_Z90 = _NORMAL.inv_cdf(0.9)
 # An overdue job is never promised to end at once: at least this share of its expected duration remains.
 _LEAST_SHARE_LEFT = 0.05
+# Of a job that has outlasted all but one in 10**9 as much is expected again as it has taken (Lindy's rule of thumb).
+_FAR_BEYOND = 1 - 1e-9
 
 
 @attrs.frozen
@@ -46,11 +47,12 @@ class Durations:
         return Durations(count * self.mean, spread)
 
     def remaining(self, elapsed: float) -> Durations:
-        """The distribution of what is left of a job that has already run for `elapsed` seconds.
+        """What is left of a job that has already run for `elapsed` seconds, given that it still runs.
 
-        Conditional on the job still running: with `q(u)` the log-normal quantile function and `F` its distribution
-        function, the p-quantile of the rest is `q(F(elapsed) + (1 - F(elapsed)) * p) - elapsed`. The mean is never
-        less than 5 % of the job's expected duration: an overdue job is not promised to end at once.
+        Mean and deviation are those of the rest, `X - elapsed` given `X > elapsed`, by the partial moments of the
+        log-normal distribution: `E[X**n | X > t] = E[X**n] * N((mu + n * sigma**2 - ln t) / sigma) / (1 - F(t))`. The
+        mean is never less than 5 % of the job's expected duration: an overdue job is not promised to end at once. The
+        rest itself is not log-normal: ask `remaining_quantile` for its quantiles.
         """
         least = _LEAST_SHARE_LEFT * self.mean
         if elapsed <= 0:
@@ -59,13 +61,26 @@ class Durations:
         if sigma == 0:
             return Durations(max(self.mean - elapsed, least), 0.0)
         done = _NORMAL.cdf((math.log(elapsed) - mu) / sigma)
-        if done > 1 - 1e-9:
-            # Far beyond anything seen: the tail is as heavy as the time already spent (Lindy's rule of thumb).
+        if done > _FAR_BEYOND:
             return Durations(max(elapsed, least), elapsed)
-        above = _NORMAL.cdf((mu + sigma**2 - math.log(elapsed)) / sigma)
-        mean = self.mean * above / (1 - done) - elapsed
-        low, high = (math.exp(mu + sigma * _NORMAL.inv_cdf(done + (1 - done) * p)) for p in (0.1, 0.9))
-        return Durations(max(mean, least), (high - low) / (2 * _Z90))
+        above, twice = (_NORMAL.cdf((mu + n * sigma**2 - math.log(elapsed)) / sigma) / (1 - done) for n in (1, 2))
+        whole = self.mean * above
+        variance = (self.mean**2 + self.sd**2) * twice - whole**2
+        return Durations(max(whole - elapsed, least), math.sqrt(max(variance, 0.0)))
+
+    def remaining_quantile(self, elapsed: float, p: float) -> float:
+        """The seconds in which a share `p` of the jobs that still run after `elapsed` seconds will have ended.
+
+        With `q` the quantile function and `F` the distribution function of the duration it is
+        `q(F(elapsed) + (1 - F(elapsed)) * p) - elapsed`.
+        """
+        if elapsed <= 0:
+            return self.quantile(p)
+        mu, sigma = self._log_parameters()
+        done = _NORMAL.cdf((math.log(elapsed) - mu) / sigma) if sigma > 0 else 1.0
+        if done > _FAR_BEYOND:
+            return self.remaining(elapsed).quantile(p)
+        return max(0.0, self.quantile(done + (1 - done) * p) - elapsed)
 
     def _log_parameters(self) -> tuple[float, float]:
         if self.mean <= 0:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Rolled job by job up to here; beyond, the last half of the way is taken as the pace of the rest.
 EXACT_JOBS = 1000
+_MOST_STEPS = 1000
 _LEVELS = (0.1, 0.9)
 _SUCCESS = Outcome(OutcomeKind.SUCCEEDED)
 
@@ -26,20 +27,17 @@ def forecast_start(rules: Rules, snapshot: Snapshot, job: JobFacts, position: in
     """How long from now until the job at this 1-based position starts; None if no time can be named.
 
     The jobs ahead are taken to be like `job`. What makes the interval is the spread of the durations on the way:
-    of what is left of the running jobs, and of the `position - 1` jobs ahead. Their total is taken as log-normal, and
-    its deviation at the 10 % and 90 % level is shared out over them by variance; then the rules are rolled forward
-    once with expected, once with short and once with long durations.
+    of what is left of the running jobs, and of the `position - 1` jobs ahead. Their total is taken as log-normal (what
+    is left of a single job is known better), and its deviation at the 10 % and 90 % level is shared out over them by
+    variance; then the rules are rolled forward once with expected, once with short and once with long durations.
     """
     own = rules.predict(snapshot.queue, job)
-    running = [
-        rules.predict(snapshot.queue, run.job).remaining(snapshot.now - run.started_at) for run in snapshot.running
-    ]
-    ahead = position - 1
-    total = _total(running, own, ahead)
-    paths = [_Path(running, own, ahead, total, total.quantile(level) - total.mean) for level in _LEVELS]
-    expected = _roll(rules, snapshot, job, position, _Path(running, own, ahead, total, 0.0))
+    lasting = [(rules.predict(snapshot.queue, run.job), snapshot.now - run.started_at) for run in snapshot.running]
+    way = _Way([whole.remaining(elapsed) for whole, elapsed in lasting], own, position - 1)
+    expected = _roll(rules, snapshot, job, position, _Path(way, 0.0))
     if expected is None:
         return None
+    paths = [_Path(way, _deviation(way, lasting, level)) for level in _LEVELS]
     low, high = (_roll(rules, snapshot, job, position, path) for path in paths)
     own_delay = job.ready_at - snapshot.now
     return Estimate(
@@ -63,35 +61,52 @@ def forecast_end(rules: Rules, snapshot: Snapshot, job: JobFacts, position: int)
     return Estimate(seconds, max(start.low, seconds - below), seconds + above)
 
 
-def _total(running: list[Durations], own: Durations, ahead: int) -> Durations:
-    waiting = own.total(ahead) if ahead else Durations(0.0, 0.0)
-    mean = waiting.mean + sum(rest.mean for rest in running)
-    variance = waiting.sd**2 + sum(rest.sd**2 for rest in running)
-    return Durations(max(mean, 1e-9), math.sqrt(variance))
+@attrs.frozen
+class _Way:
+    """What has to end before the job can start: the running jobs, and `ahead` more that are like it."""
+
+    running: list[Durations]
+    own: Durations
+    ahead: int
+
+    def waiting(self) -> Durations:
+        """All of the jobs ahead, one after the other."""
+        return self.own.total(self.ahead) if self.ahead else Durations(0.0, 0.0)
+
+    def variance(self) -> float:
+        return self.waiting().sd ** 2 + sum(rest.sd**2 for rest in self.running)
+
+
+def _deviation(way: _Way, lasting: list[tuple[Durations, float]], level: float) -> float:
+    """How far the total is from its expectation at this level."""
+    if len(lasting) == 1 and not way.ahead:
+        whole, elapsed = lasting[0]
+        return whole.remaining_quantile(elapsed, level) - way.running[0].mean
+    mean = way.waiting().mean + sum(rest.mean for rest in way.running)
+    total = Durations(max(mean, 1e-9), math.sqrt(way.variance()))
+    return total.quantile(level) - total.mean
 
 
 @attrs.frozen
 class _Path:
     """One choice of all durations: the expected ones, shifted by shares of one total deviation."""
 
-    running: list[Durations]
-    own: Durations
-    ahead: int
-    total: Durations
+    way: _Way
     deviation: float
 
     def left(self) -> list[float]:
         """Seconds that each running job still takes."""
-        return [max(0.0, rest.mean + self._share(rest.sd)) for rest in self.running]
+        return [max(0.0, rest.mean + self._share(rest)) for rest in self.way.running]
 
     def duration(self) -> float:
         """Seconds that each of the jobs ahead takes."""
-        if not self.ahead:
-            return self.own.mean
-        return max(0.0, self.own.mean + self._share(self.own.total(self.ahead).sd) / self.ahead)
+        if not self.way.ahead:
+            return self.way.own.mean
+        return max(0.0, self.way.own.mean + self._share(self.way.waiting()) / self.way.ahead)
 
-    def _share(self, sd: float) -> float:
-        return self.deviation * (sd / self.total.sd) ** 2 if self.total.sd else 0.0
+    def _share(self, part: Durations) -> float:
+        variance = self.way.variance()
+        return self.deviation * part.sd**2 / variance if variance else 0.0
 
 
 def _roll(rules: Rules, snapshot: Snapshot, job: JobFacts, position: int, path: _Path) -> float | None:
@@ -118,7 +133,7 @@ def _next_start(
     rules: Rules, state: QueueState, now: float, job: JobFacts, ends: list[float]
 ) -> tuple[float, QueueState] | None:
     """The next moment at which the rules let this job start; ends on the way are taken as successes."""
-    while True:
+    for _ in range(_MOST_STEPS):
         while ends and ends[0] <= now:
             heapq.heappop(ends)
             state = rules.finish(state, now, job, _SUCCESS, len(ends))
@@ -129,3 +144,4 @@ def _next_start(
         if upcoming == math.inf:
             return None
         now = upcoming
+    return None  # a policy that names another time whenever its time has come

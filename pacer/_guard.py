@@ -86,7 +86,7 @@ class Guard:
         """A usable start time, or None."""
         try:
             when = ask()
-            if when.at == when.at:  # not NaN
+            if isinstance(when, When) and isinstance(when.at, float | int) and when.at == when.at:  # not NaN
                 return when
             self.note(part, "earliest", f"answered {when!r}")
         except Exception as error:

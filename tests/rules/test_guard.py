@@ -116,17 +116,23 @@ def noted(rules, part, question):
 
 @pytest.mark.parametrize("value", NONSENSE)
 @pytest.mark.parametrize("question", ["earliest", "at"])
-def test_a_start_time_that_is_none_means_a_short_wait(question, value):
-    rules = make_rules(pacing=BadPacing(question, value))
-    when = rules.next_start(rules.initial(), 100.0, job(), 0)
+def test_without_usable_start_times_jobs_run_one_by_one_with_a_second_between(question, value):
+    rules = make_rules(pacing=BadPacing(question, value), concurrency=2)
+    alone = rules.next_start(rules.initial(), 100.0, job(), 0)
+    beside = rules.next_start(rules.initial(), 100.0, job(), 1)
     faults = noted(rules, "BadPacing", "earliest")
+    state, _, _ = rules.settle(rules.initial(), 100.0, job(), SUCCESS, 0, None)
     if question == "at" and isinstance(value, float) and value == value:
         assert faults == 0, "any time but NaN is an answer; inf is never"
-        assert when.at == value
+        assert alone.at == beside.at == value
+        assert state.hold_until <= 100
     else:
-        assert faults == 1
-        assert when.at == 101
-        assert when.reason == "BadPacing gave no usable answer"
+        assert faults == 2
+        assert alone.at <= 100
+        assert (beside.at, beside.on_event) == (INF, True)
+        assert (state.hold_until, state.hold_reason) == (101, "BadPacing gave no usable answer")
+        state, _, _ = rules.settle(rules.initial(), 200.0, job(), SUCCESS, 0, None)
+        assert state.hold_until <= 200, "once for each time it was noticed"
 
 
 def test_waiting_for_an_end_while_nothing_runs_would_be_for_ever():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from random import Random
-from statistics import NormalDist, fmean, pstdev
+from statistics import fmean, pstdev
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from pacer.protocols import Durations
 
-Z90 = NormalDist().inv_cdf(0.9)
 means = st.floats(1e-3, 1e5)
 spreads = st.floats(0, 5)
 CASES = [Durations(60, 60), Durations(60, 6), Durations(10, 25), Durations(0.5, 0.2)]
@@ -78,14 +77,16 @@ def test_totals_against_simulation(durations, count):
     [(durations, share) for durations in CASES for share in (0.25, 1.0)] + [(CASES[0], 2.0), (CASES[2], 5.0)],
 )
 def test_what_is_left_against_simulation(durations, share):
-    """The mean rest of those that are still running, and the width between 10 % and 90 % of them."""
+    """Mean, deviation and quantiles of the rest of those that are still running."""
     elapsed = share * durations.quantile(0.5)
     left = sorted(drawn - elapsed for drawn in samples(durations, 200_000) if drawn > elapsed)
     found = durations.remaining(elapsed)
     expected = max(fmean(left), 0.05 * durations.mean)
     assert found.mean == pytest.approx(expected, rel=0.05)
-    width = left[int(0.9 * len(left))] - left[int(0.1 * len(left))]
-    assert found.sd == pytest.approx(width / (2 * Z90), rel=0.06)
+    assert found.sd == pytest.approx(pstdev(left), rel=0.05 if durations.sd <= durations.mean else 0.25)
+    for p in (0.1, 0.5, 0.9):
+        quantile = durations.remaining_quantile(elapsed, p)
+        assert quantile == pytest.approx(left[int(p * len(left))], rel=0.05, abs=0.01 * durations.mean)
 
 
 @given(means, spreads, st.floats(0, 1e12))
@@ -95,6 +96,8 @@ def test_an_overdue_job_is_never_promised_to_end_at_once(mean, spread, elapsed):
     assert left.sd >= 0
     assert math.isfinite(left.mean)
     assert math.isfinite(left.sd)
+    low, high = (Durations(mean, mean * spread).remaining_quantile(elapsed, p) for p in (0.1, 0.9))
+    assert 0 <= low <= high < math.inf
 
 
 @given(means, spreads)
@@ -106,6 +109,7 @@ def test_of_a_job_that_has_just_started_all_is_left(mean, spread):
 
 def test_a_steady_job_counts_down():
     assert Durations(60, 0).remaining(20) == Durations(40, 0)
+    assert Durations(60, 0).remaining_quantile(20, 0.9) == pytest.approx(40)
     assert Durations(60, 0).remaining(59) == Durations(3, 0)
     assert Durations(60, 0).remaining(1e6) == Durations(3, 0)
 
@@ -113,3 +117,4 @@ def test_a_steady_job_counts_down():
 def test_far_beyond_everything_seen_as_much_is_expected_again():
     left = Durations(60, 6).remaining(3600)
     assert (left.mean, left.sd) == (3600, 3600)
+    assert Durations(60, 6).remaining_quantile(3600, 0.5) == left.quantile(0.5)
