@@ -113,7 +113,7 @@ async def test_claims_that_share_a_failed_transaction_are_made_again(file, make_
             await ledger.settle(claimed.jobs[0], SUCCEEDED, None)
 
 
-# -- a disk that is full ---------------------------------------------------------------------------------------------------
+# -- a disk that is full ------------------------------------------------------------
 
 
 @asynccontextmanager
@@ -172,7 +172,7 @@ async def test_what_failed_on_a_full_disk_can_be_tried_again(file, make_job):
         assert (await ledger.snapshot()).queue.succeeded == 1, "it was counted once"
 
 
-# -- cancellation ---------------------------------------------------------------------------------------------------
+# -- cancellation ------------------------------------------------------------
 
 
 @attrs.define(eq=False)
@@ -316,7 +316,7 @@ async def test_cancelled_callers_do_not_see_errors_and_leave_none_behind(file, m
         assert (await ledger.snapshot()).waiting == 0
 
 
-# -- life ---------------------------------------------------------------------------------------------------
+# -- life ------------------------------------------------------------
 
 
 async def test_opening_and_closing_leave_no_task_and_no_thread(file, make_job):

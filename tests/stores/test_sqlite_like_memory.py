@@ -1,0 +1,215 @@
+"""Whatever is done to it, a SQLite store answers as the memory store does, which is the reference.
+
+Two workers a store take turns, each with a connection and a memory of the queue of its own, so what one of them has
+missed of the other shows here.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import anyio
+import attrs
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pacer._errors import LeaseLostError, QueueFullError
+from pacer._job import JobRecord, Outcome, OutcomeKind, Retry
+from pacer._rules import Rules
+from pacer.backoff import ConstantBackoff, ExponentialBackoff
+from pacer.estimators import MovingAverage
+from pacer.pacing import FixedPause, TokenBucket, Unpaced
+from pacer.queues import Fifo, Priority
+from pacer.queues._bounded import BoundedQueue
+from pacer.stores import MemoryStore
+from pacer.stores.sqlite import SqliteStore
+from pacer.testing import ManualClock
+
+TASKS = frozenset({"work", "other"})
+WORKERS = ("a", "b")
+OUTCOMES = (
+    Outcome(OutcomeKind.SUCCEEDED, result="1"),
+    Outcome(OutcomeKind.FAILED, error="ValueError: no"),
+    Outcome(OutcomeKind.THROTTLED, retry_after=3.0, error="429"),
+    Outcome(OutcomeKind.THROTTLED),
+    Outcome(OutcomeKind.IGNORED, error="cannot be read back"),
+)
+RETRIES = (None, Retry(3, ConstantBackoff(4.0)))
+IDS = [f"j{number}" for number in range(12)]
+
+
+def adds() -> st.SearchStrategy[tuple[Any, ...]]:
+    one = st.fixed_dictionaries(
+        {
+            "id": st.sampled_from(IDS),
+            "task": st.sampled_from(["work", "work", "other", "unknown"]),
+            "key": st.sampled_from([None, "k"]),
+            "priority": st.integers(0, 2),
+            "delay": st.sampled_from([0.0, 0.0, 5.0]),
+            "unique": st.sampled_from([None, None, "u"]),
+            "home": st.sampled_from([None, None, "a", "b", "gone"]),
+            "batch_id": st.sampled_from([None, "x"]),
+        }
+    )
+    return st.tuples(st.just("add"), st.sampled_from(WORKERS), st.lists(one, min_size=1, max_size=3))
+
+
+OPERATIONS = st.one_of(
+    adds(),
+    adds(),
+    st.tuples(st.just("claim"), st.sampled_from(WORKERS), st.integers(1, 3)),
+    st.tuples(st.just("settle"), st.integers(0, 9), st.sampled_from(OUTCOMES), st.sampled_from(RETRIES), st.booleans()),
+    st.tuples(st.just("release"), st.sampled_from(WORKERS), st.integers(0, 9)),
+    st.tuples(st.just("beat"), st.sampled_from(WORKERS)),
+    st.tuples(st.just("recover"), st.sampled_from(WORKERS)),
+    st.tuples(st.just("cancel"), st.sampled_from(WORKERS), st.sampled_from(IDS)),
+    st.tuples(st.just("pause"), st.booleans()),
+    st.tuples(st.just("wait"), st.sampled_from([0.5, 1.0, 4.0, 5.0, 10.0, 40.0])),
+)
+
+
+@attrs.define(eq=False)
+class Bench:
+    """Two workers on one store, and the jobs they hold."""
+
+    clock: ManualClock
+    ledgers: dict[str, Any]
+    held: list[tuple[str, JobRecord]] = attrs.field(factory=list)
+
+    async def do(self, operation: Sequence[Any]) -> Any:
+        """Do it, and say what came of it."""
+        name, *arguments = operation
+        return await getattr(self, name)(*arguments)
+
+    async def add(self, worker: str, fields: Sequence[dict[str, Any]]) -> Any:
+        # The memory store lets a batch name a job twice; a scheduler never does.
+        records = {one["id"]: JobRecord(payload="[[],{}]", **one) for one in fields}
+        uniques = {record.unique or record.id: record for record in records.values()}
+        try:
+            addition = await self.ledgers[worker].add(list(uniques.values()))
+        except QueueFullError as error:
+            return error.args
+        return (
+            [(one.record.id, one.position, one.created) for one in addition.jobs],
+            [record.id for record in addition.dropped],
+            addition.snapshot.waiting,
+        )
+
+    async def claim(self, worker: str, limit: int) -> Any:
+        claimed = await self.ledgers[worker].claim(TASKS, limit)
+        self.held += [(worker, record) for record in claimed.jobs]
+        wait = None if len(claimed.jobs) == limit else claimed.next
+        return [facts(record) for record in claimed.jobs], wait
+
+    async def settle(self, index: int, outcome: Outcome, retry: Retry | None, again: bool) -> Any:
+        if not self.held:
+            return None
+        worker, record = self.held[index % len(self.held)]
+        if not again:
+            self.held.remove((worker, record))
+        try:
+            settled = await self.ledgers[worker].settle(record, outcome, retry)
+        except LeaseLostError:
+            return "lost"
+        return facts(settled.record), settled.hold, settled.queue
+
+    async def release(self, worker: str, index: int) -> None:
+        mine = [one for one in self.held if one[0] == worker][index:]
+        await self.ledgers[worker].release([record for _, record in mine])
+        self.held = [one for one in self.held if one not in mine]
+
+    async def beat(self, worker: str) -> Any:
+        beat = await self.ledgers[worker].beat([record for name, record in self.held if name == worker])
+        return beat.lost, beat.cancel
+
+    async def recover(self, worker: str) -> Any:
+        return sorted(facts(record) for record in await self.ledgers[worker].recover(TASKS))
+
+    async def cancel(self, worker: str, job_id: str) -> Any:
+        return await self.ledgers[worker].cancel(job_id)
+
+    async def pause(self, paused: bool) -> None:
+        await self.ledgers["a"].set_paused(paused)
+
+    async def wait(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    async def seen(self, worker: str) -> Any:
+        """All that this worker can see."""
+        ledger = self.ledgers[worker]
+        snapshot = await ledger.snapshot()
+        jobs = [await ledger.job(job_id) for job_id in IDS]
+        running = sorted((run.job.id, run.started_at) for run in snapshot.running)
+        return (
+            (snapshot.now, snapshot.queue, snapshot.waiting, running, snapshot.oldest_at),
+            [None if record is None else facts(record) for record in jobs],
+            [await ledger.position(job_id) for job_id in IDS],
+            await ledger.batch("x"),
+        )
+
+
+def facts(record: JobRecord) -> tuple[Any, ...]:
+    return tuple(
+        getattr(record, name)
+        for name in (
+            *("id", "task", "state", "seq", "sort_key", "created_at", "ready_at", "started_at", "ended_at"),
+            *("failures", "throttles", "recoveries", "cancel_requested", "error", "result", "attempt"),
+        )
+    )
+
+
+def make_rules(queue: BoundedQueue, pacing: Any, concurrency: int) -> Rules:
+    return Rules(queue, pacing, ExponentialBackoff(2, after=2), MovingAverage(), concurrency, max_recoveries=1)
+
+
+@given(
+    queue=st.sampled_from(
+        [
+            BoundedQueue(5),
+            BoundedQueue(50),
+            BoundedQueue(3, "drop-oldest"),
+            BoundedQueue(50, order=Priority(ageing=2)),
+            BoundedQueue(4, "drop-oldest", order=Priority(ageing=2)),
+            BoundedQueue(50, order=Fifo()),
+        ]
+    ),
+    pacing=st.sampled_from([Unpaced(), FixedPause(2), TokenBucket(1, per=3, burst=2)]),
+    concurrency=st.sampled_from([1, 3, 100]),
+    operations=st.lists(OPERATIONS, max_size=60),
+)
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_it_answers_as_the_memory_store(queue, pacing, concurrency, operations):
+    async def main() -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            async with AsyncExitStack() as stack:
+                benches = []
+                for make in (
+                    lambda clock: MemoryStore(clock=clock, lease=30),
+                    lambda clock: SqliteStore(Path(directory) / "jobs.db", clock=clock, lease=30, durability="process"),
+                ):
+                    clock = ManualClock()
+                    store = make(clock)
+                    ledgers = {
+                        worker: await stack.enter_async_context(
+                            store.open("q", make_rules(queue, pacing, concurrency), worker)
+                        )
+                        for worker in WORKERS
+                    }
+                    benches.append(Bench(clock, ledgers))
+                    for ledger in ledgers.values():
+                        await ledger.recover(TASKS)
+                await compare(*benches, operations)
+
+    anyio.run(main)
+
+
+async def compare(memory: Bench, sqlite: Bench, operations: Sequence[Sequence[Any]]) -> None:
+    for number, operation in enumerate(operations):
+        expected, found = await memory.do(operation), await sqlite.do(operation)
+        assert found == expected, operation
+        worker = WORKERS[number % 2]
+        assert await sqlite.seen(worker) == await memory.seen(worker), operation
