@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -34,7 +34,7 @@ class _Queue:
     waiting: WaitingJobs = attrs.field(factory=WaitingJobs)
     running: dict[str, JobRecord] = attrs.field(factory=dict)
     jobs: dict[str, JobRecord] = attrs.field(factory=dict)
-    finished: dict[str, None] = attrs.field(factory=dict)
+    finished: deque[str] = attrs.field(factory=deque)
     unique: dict[str, JobRecord] = attrs.field(factory=dict)
     batches: dict[str, list[JobRecord]] = attrs.field(factory=dict)
     workers: dict[str, tuple[float, frozenset[str]]] = attrs.field(factory=dict)
@@ -136,20 +136,15 @@ class MemoryLedger:
     async def add(self, records: Sequence[JobRecord]) -> Addition:
         """Admit all, or none."""
         now = self.now()
-        existing = [self._existing(record) for record in records]
-        fresh = [record for record, old in zip(records, existing, strict=True) if old is None]
+        fresh = [record for record in records if self._existing(record) is None]
         dropped = self._admit(fresh, now) if fresh else []
-        positions = {record.id: self._insert(record, now) for record in fresh}
-        return Addition(
-            [
-                Added(record, positions[record.id], created=True)
-                if old is None
-                else Added(old, self._position(old), created=False)
-                for record, old in zip(records, existing, strict=True)
-            ],
-            dropped,
-            self._snapshot(now),
-        )
+        return Addition([self._added(record, now) for record in records], dropped, self._snapshot(now))
+
+    def _added(self, record: JobRecord, now: float) -> Added:
+        old = self._existing(record)
+        if old is None:
+            return Added(record, self._insert(record, now), created=True)
+        return Added(old, self._position(old), created=False)
 
     def _existing(self, record: JobRecord) -> JobRecord | None:
         found = self._data.jobs.get(record.id)
@@ -267,13 +262,12 @@ class MemoryLedger:
         record.worker = record.payload = None
         if record.unique is not None:
             data.unique.pop(record.unique, None)
-        data.finished[record.id] = None
+        data.finished.append(record.id)
         if len(data.finished) > self._store.keep_finished:
-            self._forget(next(iter(data.finished)))
+            self._forget(data.finished.popleft())
 
     def _forget(self, job_id: str) -> None:
         data = self._data
-        del data.finished[job_id]
         record = data.jobs.pop(job_id)
         if record.batch_id is not None:
             batch = data.batches[record.batch_id]
