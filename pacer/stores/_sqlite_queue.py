@@ -82,9 +82,9 @@ class SqlQueue:
 
     def add(self, records: Sequence[JobRecord]) -> Addition:
         """Admit all, or none."""
+        encoded = [encode(record) for record in records]
         existing = [None] if len(records) == 1 else self._existing(records)
         fresh = [record for record, old in zip(records, existing, strict=True) if old is None]
-        encoded = [encode(record) for record in fresh]
         dropped: list[JobRecord] = []
         if fresh:
             try:
@@ -99,8 +99,8 @@ class SqlQueue:
                 dropped = self._drop(drop)
         positions = {
             record.id: position
-            for record, texts in zip(fresh, encoded, strict=True)
-            if (position := self._insert(record, texts)) is not None
+            for record, old, texts in zip(records, existing, encoded, strict=True)
+            if old is None and (position := self._insert(record, texts)) is not None
         }
         return self._answer(records, existing, positions, dropped)
 
@@ -374,7 +374,7 @@ class SqlQueue:
 
     def job(self, job_id: str) -> JobRecord | None:
         """The job as it is now."""
-        row = self.cursor.execute(_BY_ID, (self.view.queue, job_id)).fetchone()
+        row = self.cursor.execute(_BY_ID, (self.view.queue, storable_text(job_id))).fetchone()
         return None if row is None else decode(row)
 
     def position(self, job_id: str) -> int | None:
@@ -403,7 +403,7 @@ class SqlQueue:
         """Counts by state."""
         rows = self.cursor.execute(
             "SELECT state, count(*) FROM pacer_jobs WHERE queue = ? AND batch_id = ? GROUP BY state",
-            (self.view.queue, batch_id),
+            (self.view.queue, storable_text(batch_id)),
         ).fetchall()
         if not rows:
             return None
