@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pacer._snapshot import QueueState, Snapshot
 
 __all__ = [
+    "NOW",
     "Added",
     "Addition",
     "Admission",
