@@ -1,0 +1,384 @@
+"""The public interface as type checkers see it. mypy reads this file; nobody runs it.
+
+A line with `type: ignore[...]` is a mistake that has to be noticed: mypy warns about ignores that are not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any, assert_type
+
+import attrs
+from fastapi import APIRouter, Depends, FastAPI
+
+import pacer
+from pacer import (
+    BatchProgress,
+    BatchReceipt,
+    BoundedQueue,
+    Call,
+    CurrentJob,
+    Enqueuer,
+    Estimate,
+    Job,
+    JobRecord,
+    JobState,
+    LoggingObserver,
+    Outcome,
+    OutcomeKind,
+    QueueFullError,
+    Receipt,
+    Retry,
+    Scheduler,
+    Status,
+    Subscription,
+    Throttled,
+    call,
+    current_job,
+)
+from pacer.backoff import ConstantBackoff, ExponentialBackoff, NoBackoff
+from pacer.codecs import InProcessCodec, JsonCodec
+from pacer.estimators import MovingAverage
+from pacer.events import Event, JobFailed, JobSucceeded
+from pacer.fastapi import ReceiptView, SchedulerDep, install_error_handlers, lifespan, queue_router
+from pacer.pacing import FixedPause, TokenBucket, Unpaced
+from pacer.protocols import (
+    NOW,
+    Admission,
+    BackoffPolicy,
+    Codec,
+    DurationEstimator,
+    Durations,
+    Failure,
+    JobFacts,
+    JobOrder,
+    JobQueue,
+    LimitReport,
+    Observer,
+    PacingPolicy,
+    Store,
+    When,
+)
+from pacer.queues import Fifo, Priority
+from pacer.stores import MemoryStore
+from pacer.stores.sqlite import SqliteStore, StatusMirror
+from pacer.testing import (
+    PACING_CHECKS,
+    STORE_CHECKS,
+    HeldStore,
+    ManualClock,
+    Recorder,
+    SampleJob,
+    StoreFactory,
+    VirtualTimeLoop,
+    check_backoff_policy,
+    check_codec,
+    check_duration_estimator,
+    check_job_order,
+    check_job_queue,
+    check_observer,
+    check_pacing_policy,
+    check_store,
+    outside,
+    run_virtual,
+)
+
+# -- every part fits its seam ----------------------------------------------------------------------------------------
+
+pacing: Sequence[PacingPolicy[Any]] = (Unpaced(), FixedPause(10), TokenBucket(90, per=60, burst=5))
+unpaced: PacingPolicy[None] = Unpaced()
+pause: PacingPolicy[float | None] = FixedPause(timedelta(seconds=10))
+backoffs: Sequence[BackoffPolicy] = (NoBackoff(), ConstantBackoff(5), ExponentialBackoff(15, maximum=300, after=2))
+estimator: DurationEstimator[Any] = MovingAverage(initial=60, weight=0.2)
+queue: JobQueue = BoundedQueue(50, "wait", timeout=5, order=Priority())
+orders: Sequence[JobOrder] = (Fifo(), Priority(ageing=timedelta(minutes=10)))
+mirror = StatusMirror(table="jobs", id="id", status="status", updated_at="updated_at")
+stores: Sequence[Store] = (MemoryStore(lease=30), SqliteStore("jobs.db", mirror=mirror), HeldStore(MemoryStore()))
+codecs: Sequence[Codec] = (JsonCodec(), InProcessCodec())
+observers: Sequence[Observer] = (LoggingObserver(), Recorder(), print)
+facts: Sequence[JobFacts] = (SampleJob(cost={"tokens": 900}), JobRecord("id", "task"))
+
+
+# -- settings --------------------------------------------------------------------------------------------------------
+
+FixedPause("10")  # type: ignore[arg-type]
+FixedPause(10).seconds = 5  # type: ignore[misc]
+TokenBucket(10, 60)
+TokenBucket(rate="10")  # type: ignore[arg-type]
+BoundedQueue(50, "explode")  # type: ignore[arg-type]
+BoundedQueue(50, timeout="5")  # type: ignore[arg-type]
+BoundedQueue()  # type: ignore[call-arg]
+SqliteStore("jobs.db", durability="never")  # type: ignore[arg-type]
+
+scheduler = Scheduler(
+    queue=BoundedQueue(50),
+    pacing=FixedPause(10),
+    backoff=ExponentialBackoff(15, maximum=300, after=2),
+    estimator=MovingAverage(initial=60, weight=0.2),
+    store=SqliteStore("jobs.db"),
+    concurrency=1,
+    on_crash="stale",
+    observers=(LoggingObserver(),),
+)
+Scheduler(BoundedQueue(50))  # type: ignore[misc]
+Scheduler(on_crash="shrug")  # type: ignore[arg-type]
+Scheduler(pacing=NoBackoff())  # type: ignore[arg-type]
+Scheduler(backoff=FixedPause(10))  # type: ignore[arg-type]
+Scheduler(store="jobs.db")  # type: ignore[arg-type]
+
+
+# -- tasks keep their types ------------------------------------------------------------------------------------------
+
+
+@scheduler.task
+async def analyse(document: str, *, pages: int = 1) -> list[str]:
+    job = current_job()
+    assert_type(job, CurrentJob)
+    assert_type(job.attempt, int)
+    job.progress(0.5, "half of it")
+    raise Throttled(retry_after=timedelta(seconds=3), reason="429", limits=(LimitReport(name="requests", remaining=0),))
+
+
+@scheduler.task(name="count", timeout=timedelta(minutes=1), retry=Retry(attempts=3, backoff=ConstantBackoff(5)))
+def count(words: Sequence[str]) -> int:
+    return len(words)
+
+
+async def unregistered(number: int) -> float:
+    return number / 2
+
+
+as_async: Callable[[str], Awaitable[list[str]]] = analyse
+as_sync: Callable[[Sequence[str]], int] = count
+coroutine: Awaitable[list[str]] = analyse("text", pages=2)
+analyse(5)  # type: ignore[arg-type, unused-coroutine]
+
+
+async def enqueue() -> None:
+    async with scheduler as running:
+        assert_type(running, Scheduler)
+
+        receipt = await scheduler.enqueue(analyse, "text", pages=2)
+        assert_type(receipt, Receipt[list[str]])
+        assert_type(receipt.job_id, str)
+        assert_type(receipt.position, int | None)
+        assert_type(receipt.estimate, Estimate | None)
+        assert_type(await scheduler.enqueue(count, ["a"]), Receipt[int])
+        assert_type(await scheduler.enqueue(unregistered, 5), Receipt[float])
+
+        assert_type(await scheduler.wait(receipt), list[str])
+        assert_type(await scheduler.wait(await scheduler.enqueue(count, ["a"])), int)
+        assert_type(await scheduler.wait("some id"), Any)
+
+        await scheduler.enqueue(analyse, 5)  # type: ignore[call-overload]
+        await scheduler.enqueue(analyse)  # type: ignore[call-overload]
+        await scheduler.enqueue(analyse, "text", page=2)  # type: ignore[call-overload]
+        await scheduler.enqueue(count, 5)  # type: ignore[call-arg]
+        await scheduler.enqueue(unregistered, "5")  # type: ignore[call-overload]
+        await scheduler.enqueue(analyse("text"))  # type: ignore[call-overload]
+
+
+async def options() -> None:
+    chosen = scheduler.options(
+        job_id="a",
+        priority=5,
+        key="tenant",
+        cost={"requests": 1, "tokens": 1800},
+        delay=timedelta(minutes=1),
+        timeout=30,
+        retry=Retry(3, NoBackoff()),
+        unique="report",
+    )
+    assert_type(chosen, Enqueuer)
+    assert_type(await chosen.enqueue(analyse, "text"), Receipt[list[str]])
+    assert_type(await chosen.enqueue(count, ["a"]), Receipt[int])
+    await chosen.enqueue(analyse, pages="2")  # type: ignore[call-overload]
+    scheduler.options(priority="high")  # type: ignore[arg-type]
+    scheduler.options(dealy=5)  # type: ignore[call-arg]
+
+
+async def batches() -> None:
+    calls = [call(analyse, document) for document in ("a", "b")]
+    assert_type(calls, list[Call[Any]])
+    batch = await scheduler.enqueue_many([*calls, call(count, words=["a"]).named("words")])
+    assert_type(batch, BatchReceipt)
+    assert_type(await scheduler.batch(batch.batch_id), BatchProgress)
+    call(analyse, 5)  # type: ignore[arg-type]
+    call(count)  # type: ignore[call-arg]
+
+
+async def ask_and_steer() -> None:
+    status = await scheduler.status()
+    assert_type(status, Status)
+    assert_type(status.pending, int)
+    job = await scheduler.job("id")
+    assert_type(job, Job)
+    assert_type(job.state, JobState)
+    assert_type(job.created_at, datetime)
+    assert_type(await scheduler.estimate("id"), Estimate | None)
+    assert_type(await scheduler.cancel("id"), bool)
+    assert_type(await scheduler.drain(timeout=5), bool)
+    await scheduler.pause()
+    await scheduler.resume()
+    with scheduler.subscribe() as subscription:
+        assert_type(subscription, Subscription)
+        async for event in subscription:
+            describe(event)
+    try:
+        await scheduler.enqueue(count, [])
+    except QueueFullError as error:
+        assert_type((error.capacity, error.retry_after), tuple[int, float])
+
+
+def describe(event: Event) -> str:
+    match event:
+        case JobSucceeded(duration=duration):
+            assert_type(duration, float)
+            return f"{duration:g} s"
+        case JobFailed():
+            return event.error
+        case _:
+            return type(event).__name__
+
+
+# -- one's own parts, without a base class ---------------------------------------------------------------------------
+
+
+@attrs.frozen
+class OneAMinute:
+    def initial_state(self) -> float:
+        return 0.0
+
+    def earliest(self, state: float, now: float, job: JobFacts, running: int) -> When:
+        return When(state + 60, reason="one a minute") if state + 60 > now else NOW
+
+    def started(self, state: float, now: float, job: JobFacts, running: int) -> float:
+        return now
+
+    def ended(self, state: float, now: float, job: JobFacts, outcome: Outcome, running: int) -> float:
+        return state + outcome.hold if outcome.kind is OutcomeKind.THROTTLED else state
+
+
+@attrs.frozen
+class GivesUp:
+    def delay(self, failure: Failure, random: Random) -> float | None:
+        return None if failure.count > 5 else random.uniform(0, failure.previous * 3)
+
+
+@attrs.frozen
+class Always:
+    seconds: float
+
+    def initial_state(self) -> None: ...
+
+    def observed(self, state: None, job: JobFacts, duration: float, outcome: Outcome) -> None: ...
+
+    def predict(self, state: None, job: JobFacts) -> Durations:
+        return Durations(self.seconds, 0.0)
+
+
+@attrs.frozen
+class ByTokens:
+    def sort_key(self, job: JobFacts) -> float:
+        return job.cost.get("tokens", 0.0)
+
+
+@attrs.frozen
+class ShortWaits:
+    """A bound by time, not by number."""
+
+    capacity: int = 1000
+    order: JobOrder = attrs.field(factory=Fifo)
+    wait_timeout: float | None = 0.0
+
+    def admit(self, incoming: int, waiting: int, expected_wait: Callable[[], float | None]) -> Admission:
+        wait = expected_wait()
+        return Admission(accepted=wait is not None and wait < 600)
+
+
+@attrs.frozen
+class Half:
+    """Not a pacing policy: `earliest` answers with a number."""
+
+    def initial_state(self) -> None: ...
+
+    def earliest(self, state: None, now: float, job: JobFacts, running: int) -> float:
+        return now
+
+    def started(self, state: None, now: float, job: JobFacts, running: int) -> None: ...
+
+    def ended(self, state: None, now: float, job: JobFacts, outcome: Outcome, running: int) -> None: ...
+
+
+def on_event(event: Event) -> None: ...
+
+
+Scheduler(
+    queue=ShortWaits(order=ByTokens()),
+    pacing=OneAMinute(),
+    backoff=GivesUp(),
+    estimator=Always(5),
+    observers=[on_event],
+)
+Scheduler(pacing=Half())  # type: ignore[arg-type]
+
+
+# -- testing ---------------------------------------------------------------------------------------------------------
+
+
+async def main(number: int) -> str:
+    with outside():
+        return str(number)
+
+
+assert_type(run_virtual(main, 5), str)
+assert_type(run_virtual(main, 5, backend="trio"), str)
+run_virtual(main, "5")  # type: ignore[arg-type]
+run_virtual(main, 5, backend="curio")  # type: ignore[arg-type]
+assert_type(VirtualTimeLoop(start=1.7e9).time(), float)
+
+check_pacing_policy(OneAMinute())
+check_pacing_policy(GivesUp())  # type: ignore[arg-type]
+check_backoff_policy(GivesUp())
+check_duration_estimator(Always(5))
+check_job_order(ByTokens())
+check_job_queue(ShortWaits())
+check_codec(JsonCodec())
+check_observer(on_event)
+for check in PACING_CHECKS:
+    check(OneAMinute())
+
+
+def memory_store(clock: Callable[[], float], lease: float) -> Store:
+    return MemoryStore(clock=clock, lease=lease)
+
+
+factory: StoreFactory = memory_store
+clock = ManualClock()
+assert_type(clock(), float)
+
+
+async def check_stores() -> None:
+    await check_store(memory_store)
+    for check in STORE_CHECKS:
+        await check(factory)
+    await check_store(MemoryStore)  # type: ignore[arg-type]
+
+
+# -- FastAPI ---------------------------------------------------------------------------------------------------------
+
+app = FastAPI(lifespan=lifespan(scheduler))
+router = queue_router(scheduler, dependencies=[Depends(lambda: None)])
+assert_type(router, APIRouter)
+install_error_handlers(app)
+
+
+@app.post("/analyse", status_code=202)
+async def post(document: str, scheduler: SchedulerDep) -> ReceiptView:
+    return ReceiptView.of(await scheduler.enqueue(analyse, document))
+
+
+version: str = pacer.__version__
+costs: Mapping[str, float] = JobRecord("id", "task").cost
