@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -77,7 +78,7 @@ def _check(value: Any, where: str) -> None:
     if kind is str:
         _check_text(value, where)
     elif kind is float:
-        if value != value or value in (float("inf"), float("-inf")):
+        if not math.isfinite(value):
             _refuse(where, f"is {value}, which JSON does not have")
     elif kind is list:
         for index, item in enumerate(value):
