@@ -122,7 +122,7 @@ scheduler = Scheduler(
     on_crash="stale",
     observers=(LoggingObserver(),),
 )
-Scheduler(BoundedQueue(50))  # type: ignore[misc]
+Scheduler(BoundedQueue(50))  # type: ignore[call-arg]
 Scheduler(on_crash="shrug")  # type: ignore[arg-type]
 Scheduler(pacing=NoBackoff())  # type: ignore[arg-type]
 Scheduler(backoff=FixedPause(10))  # type: ignore[arg-type]
@@ -174,8 +174,8 @@ async def enqueue() -> None:
 
         await scheduler.enqueue(analyse, 5)  # type: ignore[call-overload]
         await scheduler.enqueue(analyse)  # type: ignore[call-overload]
-        await scheduler.enqueue(analyse, "text", page=2)  # type: ignore[call-overload]
-        await scheduler.enqueue(count, 5)  # type: ignore[call-arg]
+        await scheduler.enqueue(analyse, "text", page=2)  # type: ignore[call-arg]
+        await scheduler.enqueue(count, 5)  # type: ignore[call-overload]
         await scheduler.enqueue(unregistered, "5")  # type: ignore[call-overload]
         await scheduler.enqueue(analyse("text"))  # type: ignore[call-overload]
 
