@@ -19,8 +19,8 @@ def _names(value: Mapping[JobState | str, str] | None) -> dict[JobState, str]:
     return {JobState(state): name for state, name in (value or {}).items()}
 
 
-def _no_nul(instance: object, attribute: attrs.Attribute[Any], value: str | None) -> None:
-    if value is not None and (not isinstance(value, str) or not value or "\0" in value):
+def _identifier(instance: object, attribute: attrs.Attribute[Any], value: str) -> None:
+    if not isinstance(value, str) or not value or "\0" in value:
         msg = f"{type(instance).__name__}: {attribute.name} must be the name of a table or column, got {value!r}"
         raise ValueError(msg)
 
@@ -44,11 +44,11 @@ class StatusMirror:
         names: The application's words for states, where they differ from the values of `JobState`.
     """
 
-    table: str = attrs.field(validator=_no_nul)
-    id: str = attrs.field(validator=_no_nul)
-    status: str = attrs.field(validator=_no_nul)
-    updated_at: str | None = attrs.field(default=None, validator=_no_nul)
-    names: Mapping[JobState, str] = attrs.field(default=None, converter=_names)
+    table: str = attrs.field(validator=_identifier)
+    id: str = attrs.field(validator=_identifier)
+    status: str = attrs.field(validator=_identifier)
+    updated_at: str | None = attrs.field(default=None, validator=attrs.validators.optional(_identifier))
+    names: Mapping[JobState, str] = attrs.field(default=None, converter=_names, hash=False)
 
     def word(self, state: JobState) -> str:
         """The application's word for a state."""

@@ -22,7 +22,7 @@ from pacer._errors import (
     UnsupportedBackendError,
 )
 from pacer.stores._sqlite_schema import VERSION
-from pacer.stores.sqlite import SqliteStore
+from pacer.stores.sqlite import SqliteStore, StatusMirror
 
 pytestmark = [pytest.mark.anyio, pytest.mark.asyncio_only, pytest.mark.real_time]
 
@@ -340,4 +340,6 @@ def test_impossible_settings_are_refused():
 def test_a_store_is_a_recipe():
     assert SqliteStore("jobs.db") == SqliteStore(Path("jobs.db"))
     assert hash(SqliteStore("jobs.db", lease=5)) == hash(SqliteStore("jobs.db", lease=5.0))
+    mirror = StatusMirror(table="jobs", id="id", status="status", names={"queued": "waits"})
+    assert len({SqliteStore("jobs.db", mirror=mirror), SqliteStore("jobs.db", mirror=mirror)}) == 1
     assert "jobs.db" in repr(SqliteStore("jobs.db"))
