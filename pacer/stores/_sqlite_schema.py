@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -96,10 +97,9 @@ MIGRATIONS: Final = (
 
 VERSION: Final = len(MIGRATIONS)
 
-# https://www.sqlite.org/fileformat.html, section 1.3: the two format numbers are 2 in WAL mode.
+# https://www.sqlite.org/fileformat.html, section 1.3.
 _MAGIC: Final = b"SQLite format 3\x00"
-_FORMATS: Final = slice(18, 20)
-_WAL: Final = b"\x02\x02"
+_HEADER_SIZE: Final = 100
 _TABLES: Final = frozenset({"pacer_schema", "pacer_queues", "pacer_jobs", "pacer_workers"})
 # Files up to this size are looked through when they are opened (about half a second at most); of larger ones only
 # the small tables are.
@@ -107,25 +107,26 @@ _LOOK_THROUGH: Final = 64 * 2**20
 
 
 def inspect(path: Path, *, may_share: bool, mirror: StatusMirror | None, busy_timeout: float) -> None:
-    """Look at the file without changing it. Raises a StoreError that says why it must not be used."""
-    header = _header(path)
-    if not header:
+    """Look at the file without changing it. Raises a StoreError that says why it must not be used.
+
+    The file is opened by SQLite only: where one part of a process closes a file by itself, POSIX takes away the locks
+    that SQLite holds on it elsewhere in the process (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+    """
+    if not _has_content(path):
         if mirror is not None:
             msg = f"{path} holds no table {mirror.table!r} to mirror to. Make the application's table first."
             raise StoreError(msg)
         return
-    if header[: len(_MAGIC)] != _MAGIC:
-        msg = f"{path} is not a SQLite database; nothing was changed. Give another path."
-        raise NotOurStoreError(msg)
-    log = path.with_name(f"{path.name}-wal")
-    unused = header[_FORMATS] == _WAL and not log.exists()
-    try:
-        _look(path, may_share, mirror, busy_timeout, unused=unused)
-    except StoreError:
-        if not (unused and log.exists()):
-            raise
-        # Somebody has begun to use it meanwhile, so it may have been read half-written.
-        _look(path, may_share, mirror, busy_timeout, unused=False)
+    for last in (False, False, True):
+        unused = not any(path.with_name(f"{path.name}{suffix}").exists() for suffix in ("-wal", "-journal"))
+        try:
+            _look(path, may_share, mirror, busy_timeout, unused=unused)
+        except StoreError:
+            if last or not unused:
+                raise
+            # Somebody may have begun to use it meanwhile, so that it was read half-written.
+        else:
+            return
 
 
 def _look(path: Path, may_share: bool, mirror: StatusMirror | None, busy_timeout: float, *, unused: bool) -> None:
@@ -140,11 +141,13 @@ def _look(path: Path, may_share: bool, mirror: StatusMirror | None, busy_timeout
         finally:
             connection.close()
     except sqlite3.Error as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB and not _has_magic(path):
+            raise _not_a_database(path) from error
         raise store_error(error, path, "looking at the file") from error
 
 
-def _header(path: Path) -> bytes:
-    """The header of the file; nothing if it is empty or does not exist."""
+def _has_content(path: Path) -> bool:
+    """Whether there is a file with something in it."""
     if not path.parent.is_dir():
         msg = f"{path}: the directory {path.parent} does not exist. Make it first; pacer makes only the file."
         raise StoreError(msg)
@@ -152,13 +155,25 @@ def _header(path: Path) -> bytes:
         msg = f"{path} is a directory. Give the path of a file in it, for example {path / 'jobs.db'}."
         raise StoreError(msg)
     try:
-        with path.open("rb") as file:
-            return file.read(100)
+        size = path.stat().st_size
     except FileNotFoundError:
-        return b""
-    except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror}. Check its owner and permissions."
-        raise StoreError(msg) from error
+        return False
+    if not os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
+        msg = f"{path} cannot be read. Check its owner and permissions."
+        raise StoreError(msg)
+    if 0 < size < _HEADER_SIZE:  # SQLite would take it for an empty database
+        raise _not_a_database(path)
+    return size > 0
+
+
+def _not_a_database(path: Path) -> NotOurStoreError:
+    return NotOurStoreError(f"{path} is not a SQLite database; nothing was changed. Give another path.")
+
+
+def _has_magic(path: Path) -> bool:
+    """Whether it begins like a database. For files that SQLite refuses, on which it therefore holds no locks."""
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
 
 
 def _inspect_tables(connection: sqlite3.Connection, path: Path, *, may_share: bool) -> None:
