@@ -1,0 +1,98 @@
+"""Contests: several contenders in one run, turn by turn, so that what disturbs the machine disturbs all of them."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+
+import attrs
+from pytest_benchmark.fixture import BenchmarkFixture
+
+Figures = Mapping[str, float]
+Contender = Callable[[], Figures]
+
+
+@attrs.frozen
+class Table:
+    """All figures of all rounds of one contest.
+
+    Attributes:
+        title: What was compared.
+        rounds: For each contender its figures, one mapping a round.
+    """
+
+    title: str
+    rounds: Mapping[str, Sequence[Figures]]
+
+    def values(self, contender: str, figure: str) -> list[float]:
+        """One figure of one contender, in the order of the rounds."""
+        return [figures[figure] for figures in self.rounds[contender] if figure in figures]
+
+    def ratio(self, contender: str, figure: str) -> float | None:
+        """Median of its ratios to the first contender in the same round; None if there is nothing to divide by."""
+        first = self.values(next(iter(self.rounds)), figure)
+        own = self.values(contender, figure)
+        if len(first) != len(own) or not all(first):
+            return None
+        return median(mine / theirs for mine, theirs in zip(own, first, strict=True))
+
+    def markdown(self) -> str:
+        """A cell is `median (least-greatest) xratio`."""
+        figures = list(dict.fromkeys(name for rounds in self.rounds.values() for one in rounds for name in one))
+        lines = [["contender", *figures], ["---"] * (len(figures) + 1)]
+        lines += [[name, *(self._cell(name, figure) for figure in figures)] for name in self.rounds]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+    def _cell(self, contender: str, figure: str) -> str:
+        values = self.values(contender, figure)
+        if not values:
+            return "-"
+        text = f"{median(values):.4g}"
+        if len(values) > 1:
+            text += f" ({min(values):.4g}-{max(values):.4g})"
+        ratio = self.ratio(contender, figure)
+        return text if ratio is None or len(self.rounds) == 1 else f"{text} x{ratio:.2g}"
+
+
+@attrs.define(eq=False)
+class Contest:
+    """Runs contenders turn by turn and keeps every figure.
+
+    A contender is a function that does its work once, asserts that the work was really done, and returns its figures.
+    """
+
+    benchmark: BenchmarkFixture
+    node: str
+    tables: list[Table]
+
+    @property
+    def short(self) -> bool:
+        """Whether this run only shows that the benchmark works: one round, little work, figures without meaning."""
+        return bool(self.benchmark.disabled)
+
+    def size(self, full: int, short: int) -> int:
+        """How much work to do."""
+        return short if self.short else full
+
+    def run(self, title: str, contenders: Mapping[str, Contender], rounds: int = 5) -> Table:
+        """All of them `rounds` times, in turns."""
+        kept: dict[str, list[Figures]] = {name: [] for name in contenders}
+
+        def one_round() -> None:
+            for name, contender in contenders.items():
+                gc.collect()
+                kept[name].append(contender())
+
+        self.benchmark.pedantic(one_round, rounds=rounds)
+        table = Table(title, kept)
+        if not self.short:
+            self.tables.append(table)
+        self.benchmark.extra_info.update({name: list(figures) for name, figures in kept.items()})
+        return table
+
+
+def quantile(values: Sequence[float], level: float) -> float:
+    """The smallest value that a share `level` of them does not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(level * len(ordered)))]
