@@ -1,7 +1,7 @@
 import attrs
 
 from pacer import Outcome
-from pacer.protocols import JobFacts, When
+from pacer.protocols import NOW, JobFacts, When
 
 State = dict[str, float]
 
@@ -18,7 +18,7 @@ class PausePerKey:
     def earliest(self, state: State, now: float, job: JobFacts, running: int) -> When:
         free_at = state.get(job.key or "", now)
         if free_at <= now:
-            return When(now)
+            return NOW
         reason = f"pause of {self.seconds:g} s for {job.key!r}"
         return When(free_at, reason=reason, lane=True)
 

@@ -1,7 +1,7 @@
 import attrs
 
 from pacer import Outcome
-from pacer.protocols import JobFacts, When
+from pacer.protocols import NOW, JobFacts, When
 
 
 @attrs.frozen
@@ -17,7 +17,7 @@ class StartInterval:
         self, state: float | None, now: float, job: JobFacts, running: int
     ) -> When:
         if state is None or state <= now:
-            return When(now)
+            return NOW
         return When(state, reason=f"{self.seconds:g} s between starts")
 
     def started(
