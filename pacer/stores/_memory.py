@@ -144,7 +144,7 @@ class MemoryLedger:
         old = self._existing(record)
         if old is None:
             return Added(record, self._insert(record, now), created=True)
-        return Added(old, self._position(old), created=False)
+        return Added(old, self._position(old, now), created=False)
 
     def _existing(self, record: JobRecord) -> JobRecord | None:
         found = self._data.jobs.get(record.id)
@@ -326,10 +326,10 @@ class MemoryLedger:
     async def position(self, job_id: str) -> int | None:
         """Its place among the waiting jobs."""
         record = self._data.jobs.get(job_id)
-        return None if record is None else self._position(record)
+        return None if record is None else self._position(record, self.now())
 
-    def _position(self, record: JobRecord) -> int | None:
-        return self._data.waiting.position(record) if record.state is JobState.QUEUED else None
+    def _position(self, record: JobRecord, now: float) -> int | None:
+        return self._data.waiting.position(record, now) if record.state is JobState.QUEUED else None
 
     async def snapshot(self) -> Snapshot:
         """The queue as it is now."""

@@ -44,6 +44,7 @@ class WaitingJobs:
     def add(self, record: JobRecord, now: float) -> int:
         """Put a job in; returns its 1-based position."""
         self._by_arrival[record.seq] = record
+        self._take_due(now)
         if record.ready_at > now:
             heapq.heappush(self._delayed, (record.ready_at, record.seq, record))
             return self._delayed_position(record)
@@ -71,9 +72,7 @@ class WaitingJobs:
 
     def ready(self, now: float) -> Iterator[JobRecord]:
         """Jobs that may start as far as they are concerned, in order. Do not change the queue while iterating."""
-        while self._delayed and self._delayed[0][0] <= now:
-            _, _, record = heapq.heappop(self._delayed)
-            insort(self._ready, _entry(record), lo=self._front)
+        self._take_due(now)
         for index in range(self._front, len(self._ready)):
             yield self._ready[index][2]
 
@@ -81,14 +80,21 @@ class WaitingJobs:
         """When the first of the delayed jobs becomes ready; None if there is none."""
         return self._delayed[0][0] if self._delayed else None
 
-    def position(self, record: JobRecord) -> int:
+    def position(self, record: JobRecord, now: float) -> int:
         """1-based: ready jobs by their order; a delayed job counts all ready ones and the delayed ones due before."""
+        self._take_due(now)
         index = self._index(record)
         return self._delayed_position(record) if index is None else index - self._front + 1
 
     def oldest(self, count: int) -> list[JobRecord]:
         """The jobs that came into the queue first (a job that came back counts from its return)."""
         return list(islice(self._by_arrival.values(), count))
+
+    def _take_due(self, now: float) -> None:
+        """Delayed jobs whose time has come are ready."""
+        while self._delayed and self._delayed[0][0] <= now:
+            _, _, record = heapq.heappop(self._delayed)
+            insort(self._ready, _entry(record), lo=self._front)
 
     def _index(self, record: JobRecord) -> int | None:
         index = bisect_left(self._ready, _entry(record), lo=self._front)
