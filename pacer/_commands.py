@@ -63,6 +63,8 @@ def demo(
     options = Options(port=port, upstream_port=upstream_port, once=once, fast=fast, db=db)
     try:
         raise typer.Exit(run_demo(options, Console()))
+    except KeyboardInterrupt:  # before there was anything to sum up
+        raise typer.Exit(130) from None
     except DemoError as error:
         typer.echo(f"pacer demo: {error}", err=True)
         raise typer.Exit(1) from None

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from rich.console import Console
 
 from pacer.demo._chat import ChatService
 from pacer.demo._client import DemoClient, Progress, request_json
-from pacer.demo._display import display_on, seconds, waiting_time
+from pacer.demo._display import FAILED, display_on, seconds, waiting_time
 from pacer.demo._samples import load_samples
 from pacer.demo._servers import DemoError, serving
 from pacer.demo.app import Settings, create_app
@@ -40,7 +40,7 @@ class Options:
 
 
 def run_demo(options: Options, console: Console, environment: Mapping[str, str] = os.environ) -> int:
-    """Run the demo until it is done (`once`) or interrupted. Returns the exit code.
+    """Run the demo until it is done (`once`) or interrupted. Returns the exit code: 1 if a paper failed, else 0.
 
     Raises:
         DemoError: It cannot go on; the message says what to do.
@@ -51,16 +51,17 @@ def run_demo(options: Options, console: Console, environment: Mapping[str, str] 
     db = options.db or default_db(environment, options.fast)
     # The times of a real service cannot be divided, so a demo in a hurry does not call it.
     chat = ChatService.stand_in(options.upstream_port) if options.fast else ChatService.from_environment(environment)
+    hint = f"look at {db}, or choose another file for the jobs with --db"
     with (
         _upstream(chat, options, speed) as (chat, upstream_port),
-        serving(create_app(Settings(db, chat, speed)), options.port, "--port") as url,
+        serving(create_app(Settings(db, chat, speed)), options.port, "--port", hint) as url,
     ):
         _announce(console, chat, url, db)
         client = DemoClient(int(url.rsplit(":", 1)[1]))
         _announce_papers(console, client)
         progress = _watch(client, console, speed, options.once)
         _summarise(console, progress, upstream_port)
-        return 0 if progress.count("succeeded") == len(progress.jobs) else 1
+        return 1 if progress.count(*FAILED) else 0
 
 
 def default_db(environment: Mapping[str, str], fast: bool) -> Path:
@@ -116,17 +117,14 @@ def _announce_papers(console: Console, client: DemoClient) -> None:
 
 def _watch(client: DemoClient, console: Console, speed: float, once: bool) -> Progress:
     """Show progress until all is done; without `once` until Ctrl-C."""
-    pause = threading.Event()
-    with display_on(console) as display:
-        while True:
-            progress = client.progress()
+    pause, progress = threading.Event(), client.progress()
+    with suppress(KeyboardInterrupt), display_on(console) as display:
+        while not (once and progress.drained):
             display.show(progress)
-            if progress.drained and once:
-                return progress
-            try:
-                pause.wait(0.05 if speed > 1 else 0.25)
-            except KeyboardInterrupt:
-                return progress
+            pause.wait(0.05 if speed > 1 else 0.25)
+            progress = client.progress()
+        display.show(progress)
+    return progress
 
 
 def _summarise(console: Console, progress: Progress, upstream_port: int | None) -> None:

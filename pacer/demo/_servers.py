@@ -20,13 +20,14 @@ class DemoError(Exception):
 
 
 @contextmanager
-def serving(app: FastAPI, port: int, option: str) -> Iterator[str]:
+def serving(app: FastAPI, port: int, option: str, hint: str = "") -> Iterator[str]:
     """Serve the application while the block runs; gives its URL.
 
     Args:
         app: What to serve.
         port: On loopback; 0 takes any free one.
         option: The command's option for this port, for the error message.
+        hint: What to do when the application does not start.
 
     Raises:
         DemoError: The port is taken, or the application does not start.
@@ -42,7 +43,8 @@ def serving(app: FastAPI, port: int, option: str) -> Iterator[str]:
         while thread.is_alive() and not server.started:
             thread.join(0.01)
         if not server.started:
-            raise DemoError(f"the server for {option} did not start: {failures[0] if failures else 'no reason given'}")
+            msg = f"the server does not start: {failures[0] if failures else 'no reason given'}{hint and '; '}{hint}"
+            raise DemoError(msg)
         yield f"http://{HOST}:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True

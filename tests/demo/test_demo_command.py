@@ -1,0 +1,222 @@
+"""`pacer demo` as its users run it: a real process, real servers, real signals."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from waiting import until
+
+COMMAND = [sys.executable, "-m", "pacer", "demo", "--port", "0", "--upstream-port", "0", "--fast"]
+NUMBERS = ["8/1204", "8/1217", "8/1233", "8/1240", "8/1258", "8/1271"]
+
+
+def run(arguments: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def job_rows(db: Path) -> dict[str, dict[str, Any]]:
+    if not db.exists():
+        return {}
+    with closing(sqlite3.connect(db)) as connection:
+        connection.row_factory = sqlite3.Row
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'jobs'").fetchone():
+            return {}
+        return {row["id"]: dict(row) for row in connection.execute("SELECT * FROM jobs")}
+
+
+def succeeded(db: Path) -> dict[str, dict[str, Any]]:
+    return {job_id: row for job_id, row in job_rows(db).items() if row["status"] == "succeeded"}
+
+
+@contextmanager
+def started(environment: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def urls(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """The application's and the upstream's, from the first lines of the output."""
+    assert process.stdout is not None
+    head = ""
+    while "jobs  " not in head:
+        line = process.stdout.readline()
+        assert line, f"the demo ended: {head}"
+        head += line
+    found = re.findall(r"http://127\.0\.0\.1:\d+", head)
+    return found[0], found[-1]
+
+
+def test_the_demo_shows_positions_pacing_and_an_absorbed_429_and_analyses_everything(
+    clean_environment: dict[str, str], tmp_path: Path
+) -> None:
+    db = tmp_path / "demo.db"
+    done = run(["--once", "--db", str(db)], clean_environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    for position, number in enumerate(NUMBERS, 1):
+        assert f"{number}   accepted at position {position}, starts in " in done.stdout
+        assert f"{number}   succeeded" in done.stdout
+    assert re.search(r"8/1271   waits at position [1-5], starts in .* s", done.stdout)
+    assert "queue    waits: " in done.stdout
+    assert "queue    absorbed a 429" in done.stdout
+    assert "6 of 6 papers analysed, 429s absorbed: 1." in done.stdout
+    calls, gap = re.findall(r"The upstream saw (\d+) calls, never two within ([\d.]+) s\.", done.stdout)[0]
+    assert int(calls) == 7
+    assert float(gap) >= 0.1
+    assert len(succeeded(db)) == 6
+    assert all(row["result"].startswith("Dokumentart") for row in job_rows(db).values())
+
+
+def test_a_second_demo_is_a_new_run_on_the_same_file(clean_environment: dict[str, str], tmp_path: Path) -> None:
+    for _ in range(2):
+        done = run(["--once"], clean_environment)
+        assert done.returncode == 0
+        assert "6 of 6 papers analysed, 429s absorbed: 1." in done.stdout
+        assert "Going on" not in done.stdout
+    db = tmp_path / "state" / "pacer" / "demo-fast.db"
+    assert sorted(job_id.split("-")[1] for job_id in succeeded(db)) == ["1"] * 6 + ["2"] * 6
+
+
+@pytest.mark.parametrize("settled", [0, 2, 5])
+def test_after_a_sigkill_a_second_start_finishes_the_rest_and_does_nothing_twice(
+    settled: int, clean_environment: dict[str, str], tmp_path: Path
+) -> None:
+    db = tmp_path / "demo.db"
+    with started(clean_environment, "--db", str(db)) as first:
+        until(lambda: len(job_rows(db)) == 6 and len(succeeded(db)) >= settled)
+        first.send_signal(signal.SIGKILL)
+    before = succeeded(db)
+    assert len(before) >= settled
+    with started(clean_environment, "--db", str(db)) as second:
+        _, upstream = urls(second)
+        until(lambda: len(succeeded(db)) == 6)
+        calls = httpx.get(f"{upstream}/calls").json()["calls"]
+        second.send_signal(signal.SIGINT)
+        output = second.communicate(timeout=30)[0]
+    assert second.returncode == 0
+    assert "Going on with the papers of the last run" in output or len(before) == 6
+    after = job_rows(db)
+    # Each paper once, and those that were settled are untouched.
+    assert len(after) == 6
+    assert {job_id: after[job_id] for job_id in before} == before
+    # The upstream was asked for the others only: each document once, but for answers 429.
+    answered = [call["document"] for call in calls if call["status"] == 200]
+    assert len(answered) == len(set(answered)) == 6 - len(before)
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_stops_cleanly_and_goes_on_later(
+    sign: signal.Signals, clean_environment: dict[str, str], tmp_path: Path
+) -> None:
+    db = tmp_path / "demo.db"
+    with started(clean_environment, "--db", str(db)) as process:
+        app, _ = urls(process)
+        until(lambda: len(succeeded(db)) >= 1)
+        # A browser that watches the events does not hold it up.
+        with httpx.stream("GET", f"{app}/queue/events", timeout=30) as stream:
+            assert stream.status_code == 200
+            process.send_signal(sign)
+            output = process.communicate(timeout=30)[0]
+    assert process.returncode == 0
+    assert "Traceback" not in output
+    assert "papers analysed" in output
+    assert not [row for row in job_rows(db).values() if row["status"] == "running"]
+    done = run(["--once", "--db", str(db)], clean_environment)
+    assert done.returncode == 0
+    assert "6 of 6 papers analysed" in done.stdout
+
+
+@pytest.mark.parametrize("option", ["--port", "--upstream-port"])
+def test_a_busy_port_is_named_with_what_to_do(option: str, clean_environment: dict[str, str], tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = run(["--once", "--db", str(tmp_path / "demo.db"), option, str(port)], clean_environment)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"pacer demo: port {port} is in use by another program; "
+        f"end that program, or choose another port with {option}\n"
+    )
+
+
+def test_a_file_that_cannot_be_used_is_named(clean_environment: dict[str, str], tmp_path: Path) -> None:
+    done = run(["--once", "--db", str(tmp_path / "none" / "demo.db")], clean_environment)
+    assert done.returncode == 1
+    assert done.stderr.startswith("pacer demo: ")
+    assert "Traceback" not in done.stderr
+    assert str(tmp_path / "none") in done.stderr
+
+
+def test_a_state_folder_that_cannot_be_made_is_named(clean_environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = run(["--once"], {**clean_environment, "XDG_STATE_HOME": str(tmp_path / "file")})
+    assert done.returncode == 1
+    assert "--db" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_papers_that_fail_make_the_demo_fail(clean_environment: dict[str, str], tmp_path: Path) -> None:
+    """With a real service that refuses the key: here the stand-in of another process."""
+    with started(clean_environment, "--db", str(tmp_path / "other.db")) as other:
+        _, upstream = urls(other)
+        environment = {**clean_environment, "OPENAI_BASE_URL": f"{upstream}/v1", "OPENAI_API_KEY": "wrong"}
+        slow = [argument for argument in COMMAND if argument != "--fast"]
+        with subprocess.Popen(
+            [*slow, "--db", str(tmp_path / "demo.db")], env=environment, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            seen = next(line for line in process.stdout if "failed" in line)
+            process.send_signal(signal.SIGINT)
+            rest = process.communicate(timeout=30)[0]
+    assert "401" in seen
+    assert "0 of 6 papers analysed" in rest
+    assert process.returncode == 1
+
+
+def test_on_a_terminal_a_table_is_shown(clean_environment: dict[str, str], tmp_path: Path) -> None:
+    import pty
+
+    parent, child = pty.openpty()
+    environment = {**clean_environment, "COLUMNS": "80", "LINES": "24", "TERM": "xterm"}
+    process = subprocess.Popen(
+        [*COMMAND, "--once", "--db", str(tmp_path / "demo.db")], env=environment, stdout=child, stderr=child
+    )
+    os.close(child)
+    output = b""
+    with process:
+        while True:
+            try:
+                chunk = os.read(parent, 65536)
+            except OSError:  # how Linux says that the other side has closed it
+                break
+            if not chunk:
+                break
+            output += chunk
+    os.close(parent)
+    text = output.decode()
+    assert process.returncode == 0
+    assert all(word in text for word in ("Paper", "State", "Pos", "Starts in", "Progress"))
+    assert "6 of 6 analysed   429s absorbed: 1" in re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", text)
+    plain = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", text)
+    assert max(len(line) for line in plain.replace("\r", "\n").splitlines() if "8/1204" in line) <= 80
