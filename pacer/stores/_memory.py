@@ -136,9 +136,19 @@ class MemoryLedger:
     async def add(self, records: Sequence[JobRecord]) -> Addition:
         """Admit all, or none."""
         now = self.now()
-        fresh = [record for record in records if self._existing(record) is None]
+        fresh = self._fresh(records)
         dropped = self._admit(fresh, now) if fresh else []
         return Addition([self._added(record, now) for record in records], dropped, self._snapshot(now))
+
+    def _fresh(self, records: Sequence[JobRecord]) -> list[JobRecord]:
+        """Those that stand for no job of the store, nor for one before them."""
+        fresh, keys = dict[str, JobRecord](), set[str]()
+        for record in records:
+            if self._existing(record) is None and record.id not in fresh and record.unique not in keys:
+                fresh[record.id] = record
+                if record.unique is not None:
+                    keys.add(record.unique)
+        return list(fresh.values())
 
     def _added(self, record: JobRecord, now: float) -> Added:
         old = self._existing(record)
