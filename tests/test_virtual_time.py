@@ -12,7 +12,11 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from pacer.testing import VirtualTimeError, VirtualTimeLoop, outside, run_virtual
+from pacer import Scheduler
+from pacer.events import JobSucceeded
+from pacer.pacing import FixedPause
+from pacer.stores.sqlite import SqliteStore
+from pacer.testing import HeldStore, ManualClock, Recorder, VirtualTimeError, VirtualTimeLoop, outside, run_virtual
 
 BACKENDS = ["asyncio", "trio"]
 
@@ -126,6 +130,16 @@ def test_outside_does_nothing_in_real_time():
 
     for backend in BACKENDS:
         assert anyio.run(main, backend=backend) == "done"
+
+
+def test_a_manual_clock_goes_forward_when_told():
+    clock = ManualClock(100.0)
+    clock.advance(2.5)
+    assert clock() == clock.now == 102.5
+    for wrong in (-1.0, float("nan")):
+        with pytest.raises(ValueError, match="goes forward"):
+            clock.advance(wrong)
+    assert clock() == 102.5
 
 
 # From here on the asyncio loop alone.
@@ -264,6 +278,28 @@ def test_a_socket_without_timers_is_really_waited_for():
             return await asyncio.get_running_loop().sock_recv(left, 1)
 
     assert run_on(VirtualTimeLoop, main) == b"x"
+
+
+@pytest.mark.anyio
+@pytest.mark.asyncio_only
+async def test_a_scheduler_on_a_held_sqlite_store_keeps_exact_time(tmp_path):
+    """Three jobs of 60, 0 and 30 s with a pause of 10 s, through a database on a thread: not a microsecond is lost."""
+    loop = asyncio.get_running_loop()
+    store = HeldStore(SqliteStore(tmp_path / "jobs.db", clock=lambda: 1.7e9 + loop.time()))
+    started, recorder = [], Recorder()
+
+    async def work(seconds):
+        started.append(loop.time())
+        await asyncio.sleep(seconds)
+
+    async with Scheduler(store=store, pacing=FixedPause(10), observers=(recorder,)) as scheduler:
+        for seconds in (60, 0, 30):
+            await scheduler.enqueue(work, seconds)
+        assert await scheduler.drain()
+        assert loop.time() == pytest.approx(110, abs=1e-6)
+    assert started == pytest.approx([0, 70, 80], abs=1e-6)
+    assert len(recorder.of(JobSucceeded)) == 3
+    assert recorder.names[0] == "SchedulerStarted"
 
 
 def test_a_closed_loop_takes_no_timers():

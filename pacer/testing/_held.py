@@ -25,7 +25,7 @@ class HeldStore:
 
     A store such as `SqliteStore` works on a thread, which a virtual clock does not see: it would jump to the next
     time-out while the disk is busy. Behind this wrapper every call takes no virtual time, and runs are repeatable.
-    Give the store a virtual `clock` too (`anyio.current_time`, or the loop's `time`).
+    Give the store a virtual `clock` too: `SqliteStore(path, clock=asyncio.get_running_loop().time)`.
 
     Args:
         store: The store to wrap.

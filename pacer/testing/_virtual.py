@@ -29,6 +29,9 @@ _Events = list[tuple[selectors.SelectorKey, int]]
 
 # Virtual seconds within which steps count as "at one instant": a loop that creeps on by rounding errors spins too.
 _INSTANT = 1e-6
+# Real seconds between two looks at whether threads still work, at first and at most.
+_FIRST_LOOK = 0.001
+_LONGEST_LOOK = 0.05
 _TASKS_SHOWN = 5
 
 
@@ -136,16 +139,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def _wait(self, poll: Callable[[float | None], _Events], working: bool) -> _Events:
         if working:
-            self._steps = 0
-            events = poll(self._patience)
-            if not events:
-                msg = (
-                    f"work outside the event loop has not answered for {self._patience:g} real seconds while the "
-                    f"virtual clock stood at {self._now:g}. Does it wait for a timer of this loop? "
-                    f"{self._waiting_tasks()}"
-                )
-                raise VirtualTimeError(msg)
-            return events
+            return self._wait_for_work(poll)
         if self._jump():
             return []
         if len(self._sockets.get_map()) > self._own_sockets:
@@ -153,6 +147,21 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         msg = (
             f"nothing can happen any more at virtual time {self._now:g}: no task can go on, no timer is set. If a "
             f"thread was to wake one of them, await it inside `with outside():`. {self._waiting_tasks()}"
+        )
+        raise VirtualTimeError(msg)
+
+    def _wait_for_work(self, poll: Callable[[float | None], _Events]) -> _Events:
+        self._steps = 0
+        waited, look_again = 0.0, _FIRST_LOOK
+        while waited < self._patience:
+            events = poll(look_again)
+            # A thread counts as working for a moment after it has handed over its answer: nothing more will come.
+            if events or not (self._outside or _threads_working_for(self)):
+                return events
+            waited, look_again = waited + look_again, min(2 * look_again, _LONGEST_LOOK)
+        msg = (
+            f"work outside the event loop has not answered for {self._patience:g} real seconds while the virtual clock "
+            f"stood at {self._now:g}. Does it wait for a timer of this loop? {self._waiting_tasks()}"
         )
         raise VirtualTimeError(msg)
 
@@ -179,6 +188,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             self._instant, self._steps = self._now, 0
         self._steps += 1
         if self._steps > self._max_steps:
+            self._steps = 0  # the tasks are cancelled next, and that takes steps too
             msg = (
                 f"the event loop spins: {self._max_steps} rounds at virtual time {self._now:g}. Something asks again "
                 f"and again without waiting. {self._waiting_tasks()}"
