@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from time import perf_counter
 from typing import Any
 
@@ -109,7 +109,7 @@ async def scheduled(jobs: int, *, registered: bool, batches: bool = False, **par
 
 def test_a_job_in_memory_without_pace(contest: Contest) -> None:
     jobs = contest.size(20_000, 300)
-    contenders: Mapping[str, Callable[[], Awaitable[Figures]]] = {
+    contenders: Mapping[str, Callable[[], Coroutine[None, None, Figures]]] = {
         "in-app queue": lambda: in_app_queue(jobs),
         "bare asyncio.Queue": lambda: bare_queue(jobs),
         "asyncio.Task per job": lambda: task_per_job(jobs),
@@ -121,7 +121,7 @@ def test_a_job_in_memory_without_pace(contest: Contest) -> None:
     }
     contest.run(
         f"a job in memory, without pace ({jobs} jobs)",
-        {name: lambda run=run: asyncio.run(run()) for name, run in contenders.items()},  # type: ignore[misc]
+        {name: lambda run=run: asyncio.run(run()) for name, run in contenders.items()},
         rounds=7,
     )
 
@@ -151,11 +151,11 @@ async def bytes_scheduled(jobs: int, *, registered: bool) -> Figures:
     return {"bytes_per_queued_job": (after - before) / jobs}
 
 
-def traced(run: Callable[[], Awaitable[Figures]]) -> Figures:
+def traced(run: Callable[[], Coroutine[None, None, Figures]]) -> Figures:
     """Counts what Python's allocator hands out; the same on every machine with the same Python."""
     tracemalloc.start()
     try:
-        return asyncio.run(run())  # type: ignore[arg-type]
+        return asyncio.run(run())
     finally:
         tracemalloc.stop()
 
