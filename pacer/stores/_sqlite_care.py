@@ -29,6 +29,7 @@ class Care:
         """Note that this worker is alive and what it can run. Returns until when that holds."""
         queue, view = self.queue, self.queue.view
         until, text = view.now + queue.lease, json.dumps(sorted(tasks))
+        queue.known = tasks
         row = queue.cursor.execute(
             "SELECT tasks FROM pacer_workers WHERE queue = ? AND worker = ?", (view.queue, queue.worker)
         ).fetchone()
@@ -54,7 +55,8 @@ class Care:
         alive, gone = self._workers()
         known = frozenset[str]().union(*alive.values())
         changed = self._recover_running(alive, known)
-        # What waits is looked through only if somebody may have left since the last time.
+        # What waits is looked through only if somebody may have left since the last time, or a job has come in that
+        # the worker which brought it cannot run.
         if gone or self._looked_at != (view.roster, known):
             changed += self._recover_waiting(alive, known)
             for worker in gone:
@@ -65,10 +67,6 @@ class Care:
                 view.dirty = True
             self._looked_at = (view.roster, known)
         return changed
-
-    def look_again(self) -> None:
-        """A job has been added that perhaps nobody can run: the next `recover` looks through all that wait."""
-        self._looked_at = None
 
     def _workers(self) -> tuple[dict[str, frozenset[str]], list[str]]:
         rows = self.queue.cursor.execute(

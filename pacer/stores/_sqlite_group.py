@@ -48,8 +48,8 @@ class Operation(Generic[T]):
 class Unit(Protocol):
     """What the operations work on."""
 
-    def begin(self) -> None:
-        """A transaction has begun."""
+    def begin(self, writes: bool) -> bool:
+        """A transaction has begun. Returns whether it has to be one that writes, but is not."""
 
     def save(self) -> None:
         """It is about to be committed."""
@@ -89,8 +89,9 @@ class Transactions:
         if not batch:
             return
         try:
-            self._begin(connection, batch)
-        except sqlite3.Error as error:
+            self._begin(connection, any(one.writes for one in batch))
+        except Exception as error:
+            self._roll_back(connection)
             for one in batch:
                 one.failed(error, self.path)
             return
@@ -104,15 +105,18 @@ class Transactions:
                 for one in batch:
                     self._run_alone(connection, one)
 
-    @staticmethod
-    def _begin(connection: sqlite3.Connection, batch: Sequence[Operation[Any]]) -> None:
+    def _begin(self, connection: sqlite3.Connection, writes: bool) -> None:
         if connection.in_transaction:  # an earlier rollback has failed
             connection.execute("ROLLBACK")
-        connection.execute("BEGIN IMMEDIATE" if any(one.writes for one in batch) else "BEGIN")
+        connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+        if self._unit.begin(writes):
+            # A transaction that has read is not made one that writes: it may be out of date by then.
+            connection.execute("ROLLBACK")
+            connection.execute("BEGIN IMMEDIATE")
+            self._unit.begin(True)
 
     def _run_together(self, connection: sqlite3.Connection, batch: Sequence[Operation[Any]]) -> None:
         """Raises what went wrong, unless an operation merely refused."""
-        self._unit.begin()
         values: list[tuple[Operation[Any], Any]] = []
         for one in batch:
             if one.withdrawn:
@@ -130,7 +134,7 @@ class Transactions:
     def _run_alone(self, connection: sqlite3.Connection, one: Operation[Any]) -> None:
         one.error = None
         try:
-            self._begin(connection, [one])
+            self._begin(connection, one.writes)
             self._run_together(connection, [one])
         except Exception as error:
             self._roll_back(connection)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import attrs
@@ -77,69 +77,56 @@ class SqlQueue:
     worker: str
     lease: float
     mirror: Mirror | None
+    known: frozenset[str] = frozenset()
+    """The functions that this worker can run."""
 
     # -- in ----------------------------------------------------------------------------------------------------------
 
     def add(self, records: Sequence[JobRecord]) -> Addition:
         """Admit all, or none."""
         encoded = [encode(record) for record in records]
-        existing = [None] if len(records) == 1 else self._existing(records)
-        fresh = [record for record, old in zip(records, existing, strict=True) if old is None]
-        dropped: list[JobRecord] = []
-        if fresh:
-            try:
-                drop = self.rules.admit(fresh, self.view.waiting, self.view.snapshot)
-            except QueueFullError:
-                if len(records) > 1 or (old := self._find(records[0])) is None:
-                    raise
-                return self._answer(records, [old], {}, [])
-            if drop:
-                if len(records) == 1 and (old := self._find(records[0])) is not None:
-                    return self._answer(records, [old], {}, [])
-                dropped = self._drop(drop)
-        positions = {
-            record.id: position
-            for record, old, texts in zip(records, existing, encoded, strict=True)
-            if old is None and (position := self._insert(record, texts)) is not None
-        }
-        return self._answer(records, existing, positions, dropped)
-
-    def _answer(
-        self,
-        records: Sequence[JobRecord],
-        existing: Sequence[JobRecord | None],
-        positions: Mapping[str, int],
-        dropped: Sequence[JobRecord],
-    ) -> Addition:
-        """`positions` are those of the new jobs."""
-        jobs = []
-        for record, known in zip(records, existing, strict=True):
-            position = None if known is not None else positions.get(record.id)
-            if position is not None:
-                jobs.append(Added(record, position, created=True))
-            else:
-                old = known or self._find(record)
-                assert old is not None  # noqa: S101 - it was in the way of the new one just now
-                jobs.append(Added(old, self._position(old), created=False))
+        # One job, which is the usual case, is taken to be new until it turns out that it is not.
+        fresh = records if len(records) == 1 else self._fresh(records)
+        dropped = self._admit(fresh, certain=len(records) > 1) if fresh else []
+        new = {id(record) for record in fresh}
+        jobs = [
+            self._added(record, texts, new=id(record) in new) for record, texts in zip(records, encoded, strict=True)
+        ]
         return Addition(jobs, dropped, self.view.snapshot())
 
-    def _existing(self, records: Sequence[JobRecord]) -> list[JobRecord | None]:
-        """The job that each stands for already: in the table, or earlier in the same call."""
-        found: list[JobRecord | None] = []
-        ids: dict[str, JobRecord] = {}
-        uniques: dict[str, JobRecord] = {}
+    def _fresh(self, records: Sequence[JobRecord]) -> list[JobRecord]:
+        """Those that stand for no job in the table, nor for one before them."""
+        fresh = dict[str, JobRecord]()
+        uniques = set[str]()
         for record in records:
-            old = ids.get(record.id)
-            if old is None and record.unique is not None:
-                old = uniques.get(record.unique)
-            if old is None:
-                old = self._find(record)
-            found.append(old)
-            if old is None:
-                ids[record.id] = record
+            if record.id not in fresh and record.unique not in uniques and self._find(record) is None:
+                fresh[record.id] = record
                 if record.unique is not None:
-                    uniques[record.unique] = record
-        return found
+                    uniques.add(record.unique)
+        return list(fresh.values())
+
+    def _admit(self, fresh: Sequence[JobRecord], certain: bool) -> list[JobRecord]:
+        """Ask the rules; raises QueueFullError. Returns the jobs that were dropped to make room.
+
+        Not `certain`: the job may exist already, and then nobody has to make room for it.
+        """
+        try:
+            drop = self.rules.admit(fresh, self.view.waiting, self.view.snapshot)
+        except QueueFullError:
+            if not certain and self._find(fresh[0]) is not None:
+                return []
+            raise
+        return self._drop(drop) if drop and (certain or self._find(fresh[0]) is None) else []
+
+    def _added(self, record: JobRecord, encoded: Encoded, new: bool) -> Added:
+        old = None if new else self._find(record)
+        if old is None:
+            position = self._insert(record, encoded)
+            if position is not None:
+                return Added(record, position, created=True)
+            old = self._find(record)
+            assert old is not None  # noqa: S101 - it was in the way of the new one just now
+        return Added(old, self._position(old), created=False)
 
     def _find(self, record: JobRecord) -> JobRecord | None:
         row = self.cursor.execute(_BY_ID, (self.view.queue, record.id)).fetchone()
@@ -192,9 +179,12 @@ class SqlQueue:
             ),
         )
         if not self.cursor.rowcount:
+            view.take_back_numbers()
             return None
         if self.mirror is not None:
             self.mirror.write(record.id, JobState.QUEUED)
+        if record.task not in self.known if record.home is None else record.home != self.worker:
+            view.roster += 1
         view.added(sort_key, seq, ready_at)
         return view.position(sort_key, seq, ready_at, delayed)
 
@@ -203,7 +193,6 @@ class SqlQueue:
     def claim(self, tasks: frozenset[str], limit: int) -> Claimed:
         """Take jobs from the front, as far as the rules let them start now."""
         view, now = self.view, self.view.now
-        view.promote()
         jobs: list[JobRecord] = []
         upcoming, blocked = _EMPTY, set[str | None]()
         for row in view.in_order():

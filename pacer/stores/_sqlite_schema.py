@@ -29,7 +29,7 @@ MIGRATIONS: Final = (
             delayed INTEGER NOT NULL,     -- waiting jobs that may not yet
             last_seq INTEGER NOT NULL,
             arrivals INTEGER NOT NULL,
-            roster INTEGER NOT NULL       -- grows with every change of pacer_workers
+            roster INTEGER NOT NULL       -- grows whenever a waiting job may have lost those who can run it
         )
         """,
         """

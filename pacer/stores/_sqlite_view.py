@@ -66,8 +66,11 @@ class QueueView:
 
     # -- transactions ------------------------------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Inside a new transaction: read what others have changed, and look at the clock."""
+    def begin(self, writes: bool) -> bool:
+        """Inside a new transaction: read what others have changed, look at the clock, and see who is due.
+
+        Returns whether delayed jobs have become ready, which only a transaction that `writes` can write down.
+        """
         (version,) = self.cursor.execute("PRAGMA data_version").fetchone()
         if version != self._version:
             self._load()
@@ -78,6 +81,12 @@ class QueueView:
             self.offset += self.now - now
             now = self.now
         self.now = now
+        due = self.next_ready_at()
+        if due is None or due > now:
+            return False
+        if writes:
+            self._promote()
+        return not writes
 
     def save(self) -> None:
         """Write the queue's row if anything in it has changed."""
@@ -171,6 +180,11 @@ class QueueView:
         self.dirty = True
         return self._arrivals
 
+    def take_back_numbers(self) -> None:
+        """The job for which both were taken last does not come in after all."""
+        self._seq -= 1
+        self._arrivals -= 1
+
     def added(self, sort_key: float, seq: int, ready_at: float) -> None:
         """A waiting job has been written: keep up with it."""
         self.dirty = True
@@ -199,11 +213,7 @@ class QueueView:
                 del self._front[index]
                 return
 
-    def promote(self) -> None:
-        """Delayed jobs whose time has come are ready from now on."""
-        at = self.next_ready_at()
-        if at is None or at > self.now:
-            return
+    def _promote(self) -> None:
         self.cursor.execute(_PROMOTE, (self.queue, self.now))
         self.ready += self.cursor.rowcount
         self.delayed -= self.cursor.rowcount

@@ -220,8 +220,6 @@ class SqliteLedger:
 
     async def add(self, records: Sequence[JobRecord]) -> Addition:
         """Admit all, or none; on disk when it returns."""
-        if not self._tasks.issuperset(record.task for record in records if record.home is None):
-            self._care.look_again()
         addition: Addition = await self._do("add", lambda: self._queue.add(records))
         return addition
 

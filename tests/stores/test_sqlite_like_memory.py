@@ -86,11 +86,8 @@ class Bench:
         return await getattr(self, name)(*arguments)
 
     async def add(self, worker: str, fields: Sequence[dict[str, Any]]) -> Any:
-        # The memory store lets a batch name a job twice; a scheduler never does.
-        records = {one["id"]: JobRecord(payload="[[],{}]", **one) for one in fields}
-        uniques = {record.unique or record.id: record for record in records.values()}
         try:
-            addition = await self.ledgers[worker].add(list(uniques.values()))
+            addition = await self.ledgers[worker].add([JobRecord(payload="[[],{}]", **one) for one in fields])
         except QueueFullError as error:
             return error.args
         return (
@@ -181,7 +178,11 @@ def make_rules(queue: BoundedQueue, pacing: Any, concurrency: int) -> Rules:
     concurrency=st.sampled_from([1, 3, 100]),
     operations=st.lists(OPERATIONS, max_size=60),
 )
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=120,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 def test_it_answers_as_the_memory_store(queue, pacing, concurrency, operations):
     async def main() -> None:
         with tempfile.TemporaryDirectory() as directory:
