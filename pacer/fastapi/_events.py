@@ -4,66 +4,101 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import attrs
-from anyio.streams.memory import MemoryObjectSendStream
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from pacer import NotRunningError, Scheduler, StoreError
+from pacer import NotRunningError, Scheduler, StoreError, Subscription
 from pacer.events import PartMisbehaved, StoreFailed
 from pacer.fastapi._models import StatusView
 
 # For those who run the server, not for its clients: they may name paths and internals.
 _FOR_OPERATORS = (PartMisbehaved, StoreFailed)
+# Seconds that a stream gets to end by itself when the server stops.
+_FAREWELL = 1.0
 _WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
 
 
 def stream_events(scheduler: Scheduler, status_interval: float, buffer: int) -> EventSourceResponse:
-    """An answer that lasts until the client leaves or the server stops.
+    """An answer that lasts until the client leaves, the scheduler stops or the server does.
 
-    The scheduler keeps at most `buffer` events for it and never waits for it. sse-starlette ends the answer when
-    uvicorn is told to stop, which would otherwise wait for the client.
+    The scheduler keeps at most `buffer` events for it and never waits for it.
+
+    Raises:
+        NotRunningError: Now, while the answer can still be another one.
     """
-    scheduler.utc(0.0)  # raises NotRunningError while the answer can still be another one
-    send, receive = anyio.create_memory_object_stream[ServerSentEvent](0)
+    stream = _Stream(scheduler, scheduler.utc(0.0), status_interval, buffer)
+    return EventSourceResponse(
+        stream.messages(),
+        data_sender_callable=stream.end_with_server,
+        shutdown_event=stream.stopping,
+        shutdown_grace_period=_FAREWELL,
+    )
 
-    async def produce() -> None:
-        async with send, anyio.create_task_group() as task_group:
-            with scheduler.subscribe(buffer) as subscription:
-                task_group.start_soon(_send_status, scheduler, send, status_interval)
-                missed = 0
-                async for event in subscription:
-                    if subscription.missed > missed:
-                        missed = subscription.missed
-                        await send.send(_message("missed", {"total": missed}))
+
+@attrs.define(eq=False)
+class _Stream:
+    """What one client is told.
+
+    Attributes:
+        stopping: Set by sse-starlette when uvicorn is told to stop, which waits for answers to end.
+    """
+
+    _scheduler: Scheduler
+    _epoch: datetime
+    _status_interval: float
+    _buffer: int
+    stopping: anyio.Event = attrs.field(init=False, factory=anyio.Event)
+    _subscription: Subscription | None = attrs.field(init=False, default=None)
+
+    async def messages(self) -> AsyncGenerator[ServerSentEvent]:
+        """A status now and at every interval, and all events between."""
+        with suppress(NotRunningError), self._scheduler.subscribe(self._buffer) as events:
+            self._subscription = events
+            missed = 0
+            while not self.stopping.is_set():
+                with suppress(StoreError):  # it is asked again in a moment
+                    status = await self._scheduler.status()
+                    yield _message("status", StatusView.of(status).model_dump(mode="json"))
+                due = anyio.move_on_after(self._status_interval).deadline
+                while (event := await _next(events, due)) is not _DUE:
+                    if event is None:
+                        return
+                    if events.missed > missed:
+                        missed = events.missed
+                        yield _message("missed", {"total": missed})
                     if not isinstance(event, _FOR_OPERATORS):
-                        await send.send(_of_event(scheduler, event))
-            task_group.cancel_scope.cancel()
+                        yield self._of_event(event)
 
-    return EventSourceResponse(receive, data_sender_callable=produce)
+    async def end_with_server(self) -> None:
+        """End the messages when the server stops."""
+        await self.stopping.wait()
+        if self._subscription is not None:
+            self._subscription.close()
 
-
-async def _send_status(
-    scheduler: Scheduler, send: MemoryObjectSendStream[ServerSentEvent], status_interval: float
-) -> None:
-    while True:
-        try:
-            status = StatusView.of(await scheduler.status())
-        except StoreError:
-            pass  # it is asked again in a moment
-        except NotRunningError:
-            return
-        else:
-            await send.send(_message("status", status.model_dump(mode="json")))
-        await anyio.sleep(status_interval)
+    def _of_event(self, event: Any) -> ServerSentEvent:
+        facts = attrs.asdict(event)
+        # The last events come after the scheduler has stopped, when it can be asked no more.
+        facts["at"] = (self._epoch + timedelta(seconds=event.at)).isoformat()
+        return _message(_WORD_START.sub("_", type(event).__name__).lower(), facts)
 
 
-def _of_event(scheduler: Scheduler, event: Any) -> ServerSentEvent:
-    facts = attrs.asdict(event)
-    facts["at"] = scheduler.utc(event.at).isoformat()
-    return _message(_WORD_START.sub("_", type(event).__name__).lower(), facts)
+_DUE = object()
+
+
+async def _next(events: Subscription, due: float) -> Any:
+    """The next event, None after the last, or `_DUE` when it is time for another status."""
+    with anyio.CancelScope(deadline=due):
+        # Events that wait already must not keep the deadline from being noticed.
+        await anyio.lowlevel.checkpoint()
+        return await anext(events, None)
+    return _DUE
 
 
 def _message(name: str, data: dict[str, Any]) -> ServerSentEvent:
