@@ -20,10 +20,12 @@ class Table:
     Attributes:
         title: What was compared.
         rounds: For each contender its figures, one mapping a round.
+        ratios: Whether cells show the ratio to the first contender.
     """
 
     title: str
     rounds: Mapping[str, Sequence[Figures]]
+    ratios: bool = True
 
     def values(self, contender: str, figure: str) -> list[float]:
         """One figure of one contender, in the order of the rounds."""
@@ -48,11 +50,11 @@ class Table:
         values = self.values(contender, figure)
         if not values:
             return "-"
-        text = f"{median(values):.4g}"
+        text = _short(median(values))
         if len(values) > 1:
-            text += f" ({min(values):.4g}-{max(values):.4g})"
-        ratio = self.ratio(contender, figure)
-        return text if ratio is None or len(self.rounds) == 1 else f"{text} x{ratio:.2g}"
+            text += f" ({_short(min(values))}-{_short(max(values))})"
+        ratio = self.ratio(contender, figure) if self.ratios else None
+        return text if ratio is None else f"{text} x{ratio:.2g}"
 
 
 @attrs.define(eq=False)
@@ -75,7 +77,7 @@ class Contest:
         """How much work to do."""
         return short if self.short else full
 
-    def run(self, title: str, contenders: Mapping[str, Contender], rounds: int = 5) -> Table:
+    def run(self, title: str, contenders: Mapping[str, Contender], *, rounds: int = 5, ratios: bool = True) -> Table:
         """All of them `rounds` times, in turns."""
         kept: dict[str, list[Figures]] = {name: [] for name in contenders}
 
@@ -85,11 +87,16 @@ class Contest:
                 kept[name].append(contender())
 
         self.benchmark.pedantic(one_round, rounds=rounds)
-        table = Table(title, kept)
+        table = Table(title, kept, ratios)
         if not self.short:
             self.tables.append(table)
         self.benchmark.extra_info.update({name: list(figures) for name, figures in kept.items()})
         return table
+
+
+def _short(value: float) -> str:
+    """Three or four digits, without exponents."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def quantile(values: Sequence[float], level: float) -> float:
