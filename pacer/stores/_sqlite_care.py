@@ -122,13 +122,3 @@ class Care:
             (self.queue.view.queue, older_than, _PRUNE_AT_ONCE),
         )
         return cursor.rowcount == _PRUNE_AT_ONCE
-
-    def has_old(self, older_than: float) -> bool:
-        """Whether there is anything to prune."""
-        return (
-            self.queue.cursor.execute(
-                "SELECT 1 FROM pacer_jobs WHERE queue = ? AND ended_at < ? LIMIT 1",
-                (self.queue.view.queue, older_than),
-            ).fetchone()
-            is not None
-        )

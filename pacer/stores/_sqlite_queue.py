@@ -17,7 +17,7 @@ from pacer._rules import INTERRUPTED, Fate, Rules
 from pacer._snapshot import Snapshot
 from pacer.protocols import Added, Addition, Beat, Claimed, Settled, When
 from pacer.stores._sqlite_mirror import Mirror
-from pacer.stores._sqlite_rows import COLUMNS, INSERT, Encoded, decode, encode, storable_text
+from pacer.stores._sqlite_rows import COLUMNS, INSERT, INSERT_PLAIN, PLAIN, Encoded, decode, encode, storable_text
 from pacer.stores._sqlite_view import QueueView, Row
 
 _EMPTY = When(math.inf, on_event=True, reason="nothing waits")
@@ -152,32 +152,37 @@ class SqlQueue:
         record.ready_at = ready_at = now + record.delay
         record.sort_key = sort_key = self.rules.sort_key(record)
         record.seq = seq = view.next_seq()
-        delayed = ready_at > now
-        self.cursor.execute(
-            INSERT,
-            (
-                view.queue,
-                record.id,
-                record.task,
-                record.payload,
-                record.home,
-                record.key,
-                record.priority,
-                encoded.cost,
-                record.delay,
-                record.timeout,
-                encoded.retry,
-                record.unique,
-                record.batch_id,
-                seq,
-                sort_key,
-                now,
-                ready_at,
-                None if delayed else seq,
-                ready_at if delayed else None,
-                view.next_arrival(),
-            ),
-        )
+        arrival = view.next_arrival()
+        if encoded is PLAIN:
+            plain = (view.queue, record.id, record.task, record.payload, seq, sort_key, now, ready_at, seq, arrival)
+            self.cursor.execute(INSERT_PLAIN, plain)
+        else:
+            place, due = (None, ready_at) if ready_at > now else (seq, None)
+            self.cursor.execute(
+                INSERT,
+                (
+                    view.queue,
+                    record.id,
+                    record.task,
+                    record.payload,
+                    record.home,
+                    record.key,
+                    record.priority,
+                    encoded.cost,
+                    record.delay,
+                    record.timeout,
+                    encoded.retry,
+                    record.unique,
+                    record.batch_id,
+                    seq,
+                    sort_key,
+                    now,
+                    ready_at,
+                    place,
+                    due,
+                    arrival,
+                ),
+            )
         if not self.cursor.rowcount:
             view.take_back_numbers()
             return None
@@ -186,7 +191,7 @@ class SqlQueue:
         if record.task not in self.known if record.home is None else record.home != self.worker:
             view.roster += 1
         view.added(sort_key, seq, ready_at)
-        return view.position(sort_key, seq, ready_at, delayed)
+        return view.position(sort_key, seq, ready_at, delayed=ready_at > now)
 
     # -- run ---------------------------------------------------------------------------------------------------------
 
