@@ -55,7 +55,8 @@ class Worker:
     local_calls: dict[str, LocalCall] = attrs.field(init=False, factory=dict)
     changed: Pulse = attrs.field(init=False, factory=Pulse)
     """Fired when a job has started or ended here, or has left the queue."""
-    _woken: anyio.Event = attrs.field(init=False, factory=anyio.Event)
+    _woken: bool = attrs.field(init=False, default=False)
+    _sleeping: Pulse = attrs.field(init=False, factory=Pulse)
     _turn: Turn = attrs.field(init=False, factory=Turn)
     _claimed: deque[JobRecord] = attrs.field(init=False, factory=deque)
     _idle: int = attrs.field(init=False, default=0)
@@ -95,7 +96,8 @@ class Worker:
 
     def wake(self) -> None:
         """Something has changed that may let a job start sooner."""
-        self._woken.set()
+        self._woken = True
+        self._sleeping.fire()
 
     async def _slot(self) -> None:
         try:
@@ -143,8 +145,7 @@ class Worker:
             await self._turn.take()
             try:
                 while not self._claimed and not self._stopping:
-                    if self._woken.is_set():
-                        self._woken = anyio.Event()
+                    self._woken = False
                     await self._claim_or_wait()
                 return self._claimed.popleft() if self._claimed else None
             finally:
@@ -171,9 +172,12 @@ class Worker:
         return wait if self.ledger.poll is None else min(wait, self.ledger.poll)
 
     async def _sleep(self, seconds: float) -> None:
-        """Wait, or be woken."""
+        """Wait, or be woken; what has changed since the last look counts."""
+        if self._woken:
+            return
+        woken = self._sleeping.next()
         with anyio.move_on_after(seconds):
-            await self._woken.wait()
+            await woken.wait()
 
     # -- run ---------------------------------------------------------------------------------------------------------
 

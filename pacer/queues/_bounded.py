@@ -11,6 +11,8 @@ from pacer._validation import not_negative, optional_seconds, whole
 from pacer.protocols import Admission, JobOrder
 from pacer.queues._orders import Fifo
 
+_ROOM, _NO_ROOM = Admission(accepted=True), Admission(accepted=False)
+
 WhenFull = Literal["reject", "wait", "drop-oldest"]
 
 
@@ -59,7 +61,7 @@ class BoundedQueue:
         """Accept while there is room for all of them."""
         excess = waiting + incoming - self.capacity
         if excess <= 0:
-            return Admission(accepted=True)
+            return _ROOM
         if self.when_full == "drop-oldest" and incoming <= self.capacity:
             return Admission(accepted=True, drop=min(excess, waiting))
-        return Admission(accepted=False)
+        return _NO_ROOM

@@ -165,7 +165,7 @@ class MemoryLedger:
     def _admit(self, fresh: Sequence[JobRecord], now: float) -> list[JobRecord]:
         """Ask the rules; raises QueueFullError. Returns the jobs that were dropped to make room."""
         drop = self._rules.admit(fresh, len(self._data.waiting), lambda: self._snapshot(now))
-        dropped = self._data.waiting.oldest(drop)
+        dropped = self._data.waiting.oldest(drop) if drop else []
         for record in dropped:
             self._data.waiting.remove(record)
             self._finish(record, JobState.DROPPED, now, "dropped for a newer job")

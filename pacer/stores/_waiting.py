@@ -58,7 +58,7 @@ class WaitingJobs:
     def remove(self, record: JobRecord) -> None:
         """Take a job out, wherever it stands."""
         del self._by_arrival[record.seq]
-        index = self._index(record)
+        index = self._front if self.first() is record else self._index(record)
         if index is None:
             self._delayed.remove((record.ready_at, record.seq, record))
             heapq.heapify(self._delayed)
@@ -69,6 +69,10 @@ class WaitingJobs:
                 self._front = 0
         else:
             del self._ready[index]
+
+    def first(self) -> JobRecord | None:
+        """The first of those known to be ready."""
+        return self._ready[self._front][2] if self._front < len(self._ready) else None
 
     def ready(self, now: float) -> Iterator[JobRecord]:
         """Jobs that may start as far as they are concerned, in order. Do not change the queue while iterating."""

@@ -205,7 +205,7 @@ def test_a_worker_that_vanished_is_noticed_and_its_job_is_run_again(tmp_path: Pa
 
             return scheduler, work
 
-        first, work = make()
+        first, _ = make()
         second, _ = make()
         # The first worker is cut off from its store, as a stopped process would be.
         block = first.store.open("default", first._rules(), "crashed")
