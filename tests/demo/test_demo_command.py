@@ -24,7 +24,7 @@ NUMBERS = ["8/1204", "8/1217", "8/1233", "8/1240", "8/1258", "8/1271"]
 
 def run(arguments: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [*COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False
     )
 
 
@@ -112,7 +112,7 @@ def test_after_a_sigkill_a_second_start_finishes_the_rest_and_does_nothing_twice
         until(lambda: len(succeeded(db)) == 6)
         calls = httpx.get(f"{upstream}/calls").json()["calls"]
         second.send_signal(signal.SIGINT)
-        output = second.communicate(timeout=30)[0]
+        output = second.communicate(timeout=60)[0]
     assert second.returncode == 0
     assert "Going on with the papers of the last run" in output or len(before) == 6
     after = job_rows(db)
@@ -136,7 +136,7 @@ def test_an_interrupted_demo_stops_cleanly_and_goes_on_later(
         with httpx.stream("GET", f"{app}/queue/events", timeout=30) as stream:
             assert stream.status_code == 200
             process.send_signal(sign)
-            output = process.communicate(timeout=30)[0]
+            output = process.communicate(timeout=60)[0]
     assert process.returncode == 0
     assert "Traceback" not in output
     assert "papers analysed" in output
@@ -188,7 +188,7 @@ def test_papers_that_fail_make_the_demo_fail(clean_environment: dict[str, str], 
             assert process.stdout is not None
             seen = next(line for line in process.stdout if "failed" in line)
             process.send_signal(signal.SIGINT)
-            rest = process.communicate(timeout=30)[0]
+            rest = process.communicate(timeout=60)[0]
     assert "401" in seen
     assert "0 of 6 papers analysed" in rest
     assert process.returncode == 1

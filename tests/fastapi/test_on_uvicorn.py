@@ -118,11 +118,12 @@ def test_two_workers_on_one_file_share_one_queue_one_capacity_and_one_pace(tmp_p
     with uvicorn("--workers", "2", JOBS_DB=str(tmp_path / "jobs.db")) as (_, url):
         # A new connection each time goes to either process.
         until(lambda: len({httpx.get(f"{url}/pid").json() for _ in range(20)}) == 2)
-        nap(url, 1.0)
+        blocker = nap(url, 1000).json()["job_id"]
         until(lambda: httpx.get(f"{url}/queue/status").json()["running"] == 1)
         receipts = [nap(url, 0.01).json() for _ in range(20)]
         # Whichever process took it, the positions are those of one queue.
         assert [receipt["position"] for receipt in receipts] == list(range(1, 21))
+        assert httpx.delete(f"{url}/queue/jobs/{blocker}").status_code in (200, 202)
         jobs = [until(lambda job_id=one["job_id"]: ended(url, job_id)) for one in receipts]
     assert {job["state"] for job in jobs} == {"succeeded"}
     spans = sorted((datetime.fromisoformat(job["started_at"]), datetime.fromisoformat(job["ended_at"])) for job in jobs)

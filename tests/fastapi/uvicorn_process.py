@@ -18,7 +18,7 @@ T = TypeVar("T")
 HERE = Path(__file__).parent
 
 
-def until(look: Callable[[], T | None], deadline: float = 30.0) -> T:
+def until(look: Callable[[], T | None], deadline: float = 60.0) -> T:
     """Look again and again until there is something to see."""
     end = time.monotonic() + deadline
     while True:
