@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -72,3 +73,21 @@ def test_an_impossible_port_is_refused() -> None:
     done = module("demo", "--port", "70000")
     assert done.returncode == 2
     assert "--port" in done.stderr
+
+
+def test_an_interrupt_before_there_is_anything_to_sum_up_ends_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
+    from typer.testing import CliRunner
+
+    from pacer._commands import app
+    from pacer.demo import _run
+
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_run, "run_demo", interrupted)
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        done = CliRunner().invoke(app, ["demo"])
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    assert (done.exit_code, done.output) == (130, "")

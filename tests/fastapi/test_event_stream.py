@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from pacer import Scheduler, StoreError
-from pacer.fastapi._events import stream_events
+from pacer.fastapi._events import _Stream, stream_events
 from pacer.pacing import FixedPause
 
 pytestmark = pytest.mark.anyio
@@ -162,3 +162,35 @@ async def test_what_only_operators_should_see_is_not_sent() -> None:
     assert "job_succeeded" in client.names()
     assert "part_misbehaved" not in client.names()
     assert "internal detail" not in client.text
+
+
+async def test_the_stream_ends_when_the_server_is_told_to_stop() -> None:
+    names: list[str | None] = []
+    async with Scheduler() as scheduler:
+        stream = _Stream(scheduler, scheduler.utc(0.0), 1000.0, 10)
+
+        async def read() -> None:
+            names.extend([message.event async for message in stream.messages()])
+
+        async with anyio.create_task_group() as task_group:
+            task_group.start_soon(read)
+            task_group.start_soon(stream.end_with_server)
+            await anyio.sleep(1)
+            await scheduler.enqueue(work)
+            await anyio.sleep(0.5)
+            stream.stopping.set()
+    assert names == ["status", "job_enqueued", "job_started"]
+
+
+async def test_a_stream_that_begins_while_the_server_stops_ends_at_once() -> None:
+    async with Scheduler() as scheduler:
+        stream = _Stream(scheduler, scheduler.utc(0.0), 1000.0, 10)
+        stream.stopping.set()
+        await stream.end_with_server()
+        assert [message async for message in stream.messages()] == []
+
+
+async def test_a_stream_that_begins_after_the_scheduler_has_stopped_is_empty() -> None:
+    async with Scheduler() as scheduler:
+        stream = _Stream(scheduler, scheduler.utc(0.0), 1000.0, 10)
+    assert [message async for message in stream.messages()] == []

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, WebSocket
 
 from pacer import BoundedQueue, NotRunningError, QueueFullError, Scheduler, StoreError, UnknownJobError
 from pacer.estimators import MovingAverage
@@ -112,6 +112,29 @@ async def test_the_dependency_finds_the_scheduler_in_the_request_state_that_serv
         httpx.AsyncClient(transport=httpx.ASGITransport(with_state), base_url="http://test") as client,
     ):
         assert (await client.post("/nap")).status_code == 202
+
+
+async def test_the_dependency_works_for_websockets() -> None:
+    scheduler = Scheduler()
+    app = FastAPI(lifespan=lifespan(scheduler))
+
+    @app.websocket("/watch")
+    async def watch(socket: WebSocket, scheduler: SchedulerDep) -> None:
+        await socket.accept()
+        await socket.send_json((await scheduler.status()).pending)
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> dict[str, str]:
+        return {"type": "websocket.connect"}
+
+    scope = {"type": "websocket", "path": "/watch", "headers": [], "query_string": b"", "subprotocols": []}
+    async with app.router.lifespan_context(app):
+        await app(scope, receive, send)
+    assert [message.get("text") for message in sent] == [None, "0"]
 
 
 async def test_a_missing_lifespan_is_named_as_the_cause() -> None:
