@@ -12,7 +12,7 @@ from pacer import BoundedQueue, Retry
 from pacer.backoff import ConstantBackoff, ExponentialBackoff, NoBackoff
 from pacer.estimators import MovingAverage
 from pacer.pacing import FixedPause, TokenBucket
-from pacer.queues import Priority
+from pacer.queues import Fifo, Priority
 from pacer.stores import MemoryStore
 
 NAN, INF = math.nan, math.inf
@@ -85,6 +85,23 @@ def test_an_impossible_setting_is_refused(make, message):
 def test_a_time_is_a_number_or_a_timedelta(value):
     with pytest.raises(TypeError, match="expected a number of seconds"):
         FixedPause(value)
+
+
+def test_the_defaults_are_the_documented_ones():
+    assert TokenBucket(5) == TokenBucket(5, per=1, burst=1)
+    assert ExponentialBackoff(15) == ExponentialBackoff(15, maximum=300, factor=2, after=1)
+    assert MovingAverage() == MovingAverage(initial=60, weight=0.2)
+    assert BoundedQueue(5) == BoundedQueue(5, "reject", timeout=None, order=Fifo())
+    assert Priority() == Priority(ageing=600)
+    assert MemoryStore().keep_finished == 10_000
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: ExponentialBackoff(15, 300), lambda: BoundedQueue(5, "wait", 3), lambda: MemoryStore(5)]
+)
+def test_numbers_that_could_be_mistaken_for_each_other_are_given_by_name(make):
+    with pytest.raises(TypeError, match="positional"):
+        make()
 
 
 def test_times_may_be_timedeltas():
