@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import hashlib
 import socket
 import threading
-import time
 
 import anyio
 import anyio.to_thread
@@ -19,6 +19,11 @@ from pacer.stores.sqlite import SqliteStore
 from pacer.testing import HeldStore, ManualClock, Recorder, VirtualTimeError, VirtualTimeLoop, outside, run_virtual
 
 BACKENDS = ["asyncio", "trio"]
+
+
+def takes_real_time():
+    """Some 20 ms of work that lets other threads run, which the virtual clock must not run ahead of."""
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 50_000)
 
 
 def run_on(loop_factory, async_fn):
@@ -67,7 +72,7 @@ async def test_the_clock_stands_still_while_a_thread_is_awaited_outside():
         assert answered.is_set(), "virtual time ran on while the thread was working"
 
     def work():
-        time.sleep(0.02)  # real time, in a thread: what the clock must not run ahead of
+        takes_real_time()
         answered.set()
 
     async with anyio.create_task_group() as group:
@@ -102,7 +107,7 @@ async def test_two_holders_of_the_clock_each_hold_it_to_their_own_end():
         first.set()
         while not ends:
             await anyio.lowlevel.checkpoint()
-        threading.Timer(0.02, second.set).start()
+        threading.Thread(target=lambda: (takes_real_time(), second.set())).start()
     assert ends == [0, 0, 10]
 
 
@@ -206,13 +211,29 @@ def test_threads_are_waited_for_without_being_told(offload):
 
         timed_out = loop.call_later(5, lambda: None)
         for turn in range(3):
-            assert await run(lambda turn=turn: time.sleep(0.01) or turn) == turn
+            assert await run(lambda turn=turn: (takes_real_time(), turn)[1]) == turn
             assert loop.time() == 0
         assert not timed_out.cancelled()
         await asyncio.sleep(8)
         return loop.time()
 
     assert anyio.run(main, backend_options={"loop_factory": VirtualTimeLoop}) == 8
+
+
+def test_a_thousand_calls_in_threads_take_the_time_that_they_are_told_to():
+    async def main():
+        async def one(first):
+            await anyio.sleep(first)
+            for turn in range(20):
+                assert await anyio.to_thread.run_sync(lambda turn=turn: turn) == turn
+                await anyio.sleep(0.5)
+
+        async with anyio.create_task_group() as group:
+            for number in range(50):
+                group.start_soon(one, number % 7)
+        return anyio.current_time()
+
+    assert run_virtual(main) == 6 + 20 * 0.5
 
 
 def test_a_deadlock_is_an_error_that_says_where_the_tasks_wait():
@@ -274,7 +295,7 @@ def test_a_socket_without_timers_is_really_waited_for():
         left, right = socket.socketpair()
         with left, right:
             left.setblocking(False)
-            threading.Timer(0.02, right.send, [b"x"]).start()
+            threading.Thread(target=lambda: (takes_real_time(), right.send(b"x"))).start()
             return await asyncio.get_running_loop().sock_recv(left, 1)
 
     assert run_on(VirtualTimeLoop, main) == b"x"
