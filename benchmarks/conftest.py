@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.contest import Contest, Table
+from benchmarks.contest import Contest, Table, machine
 
 TABLES = pytest.StashKey[list[Table]]()
 
@@ -18,6 +18,9 @@ def contest(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Cont
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for table in config.stash.get(TABLES, []):
+    tables = config.stash.get(TABLES, [])
+    if tables:
+        terminalreporter.write_line(f"{machine()} at the end. A cell: median (least-greatest), ratio to the first row.")
+    for table in tables:
         terminalreporter.section(table.title, sep="-")
         terminalreporter.write_line(table.markdown())

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
+import platform
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from statistics import median
 
 import attrs
@@ -55,6 +59,18 @@ class Table:
             text += f" ({_short(min(values))}-{_short(max(values))})"
         ratio = self.ratio(contender, figure) if self.ratios else None
         return text if ratio is None else f"{text} x{ratio:.2g}"
+
+
+def machine() -> str:
+    """What the figures depend on, in one line."""
+    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+    versions = {
+        name: version(name) for name in ("pacer-scheduler", "anyio", "attrs", "aiosqlite", "huey", "aiolimiter")
+    }
+    return (
+        f"{os.cpu_count()} cores, load {load}; Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, "
+        + ", ".join(f"{name} {number}" for name, number in versions.items())
+    )
 
 
 @attrs.define(eq=False)

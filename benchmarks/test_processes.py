@@ -62,6 +62,10 @@ def paced(path: Path, jobs: int, rate: float, processes: int) -> Figures:
     return figures | ({"worst_second": most_within(starts, WINDOW) / rate} if took > WINDOW else {})
 
 
+def named(count: int) -> str:
+    return "1 process" if count == 1 else f"{count} processes"
+
+
 @pytest.fixture
 def counts(contest: Contest) -> list[int]:
     return [2] if contest.short else [1, 2, 4]
@@ -71,7 +75,7 @@ def test_a_drain_by_several_processes(contest: Contest, tmp_path: Path, counts: 
     jobs = contest.size(5000, 50)
     contest.run(
         f"a drain by several processes, unpaced, {SLOTS} slots in all ({jobs} jobs)",
-        {f"{count} processes": partial(unpaced, tmp_path / "jobs.db", jobs, count) for count in counts},
+        {named(count): partial(unpaced, tmp_path / "jobs.db", jobs, count) for count in counts},
     )
 
 
@@ -79,7 +83,7 @@ def test_one_pace_over_several_processes(contest: Contest, tmp_path: Path, count
     jobs, rate = contest.size(1000, 50), 200.0
     contest.run(
         f"one pace over several processes, {rate:g} starts a second ({jobs} jobs)",
-        {f"{count} processes": partial(paced, tmp_path / "jobs.db", jobs, rate, count) for count in counts},
+        {named(count): partial(paced, tmp_path / "jobs.db", jobs, rate, count) for count in counts},
         rounds=3,
         ratios=False,
     )
