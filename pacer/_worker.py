@@ -321,8 +321,10 @@ class Worker:
                 self.announce(events.JobRescheduled(now, job.id, job.task, attempt, job.error, delay))
             case _:
                 self.announce(events.JobFailed(now, job.id, job.task, attempt, job.error))
-        if settled.hold > 0:
-            self.announce(events.QueueHeld(now, settled.hold, settled.queue.hold_reason))
+        # A Retry-After holds the queue too, though it is no delay that the pause would come on top of.
+        hold = settled.queue.hold_until - now if outcome.kind is OutcomeKind.THROTTLED else settled.hold
+        if hold > 0:
+            self.announce(events.QueueHeld(now, hold, settled.queue.hold_reason))
         self.report_faults()
 
     def forget(self, record: JobRecord) -> None:

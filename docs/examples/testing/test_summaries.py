@@ -3,7 +3,7 @@ from summaries import make_scheduler, summarise
 
 from pacer import Scheduler, Throttled
 from pacer.backoff import ExponentialBackoff
-from pacer.events import JobStarted, JobThrottled
+from pacer.events import JobStarted, QueueHeld
 from pacer.pacing import FixedPause
 from pacer.testing import Recorder, run_virtual
 
@@ -39,4 +39,4 @@ def test_a_throttled_job_holds_the_queue_and_runs_again() -> None:
 
     run_virtual(scenario)
     assert [event.at for event in recorder.of(JobStarted)] == [0, 42]
-    assert [event.reason for event in recorder.of(JobThrottled)] == ["limit_requests"]
+    assert [event.seconds for event in recorder.of(QueueHeld)] == [42]
