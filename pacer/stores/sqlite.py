@@ -23,11 +23,12 @@ from pacer._snapshot import Snapshot
 from pacer._validation import not_negative, positive, seconds
 from pacer.codecs import JsonCodec
 from pacer.protocols import Addition, Beat, Claimed, Codec, Settled
-from pacer.stores._sqlite_care import Care
+from pacer.stores._sqlite_care import Care, Roster
 from pacer.stores._sqlite_group import GroupCommit, Operation, Transactions, uninterrupted
 from pacer.stores._sqlite_mirror import Mirror, StatusMirror
 from pacer.stores._sqlite_queue import Ending, SqlQueue
 from pacer.stores._sqlite_schema import inspect, prepare
+from pacer.stores._sqlite_table import JobTable
 from pacer.stores._sqlite_view import QueueView, open_queue
 
 __all__ = ["SqliteStore", "StatusMirror"]
@@ -177,8 +178,8 @@ class SqliteLedger:
             set_up=set_up,
         )
         view = QueueView(cursor, number, rules, self._clock)
-        self._queue = SqlQueue(cursor, view, rules, self._worker, store.lease, mirror)
-        self._care = Care(self._queue)
+        self._queue = SqlQueue(JobTable(cursor, number, mirror), view, rules, self._worker, store.lease)
+        self._care = Care(cursor, self._queue)
         return view
 
     async def close(self) -> None:
@@ -187,7 +188,7 @@ class SqliteLedger:
             return
         try:
             with contextlib.suppress(StoreError):
-                await self._do("goodbye", self._care.goodbye)
+                await self._do("goodbye", lambda: self._care.goodbye(self._worker))
         finally:
             await self._group.close()
 
@@ -241,17 +242,17 @@ class SqliteLedger:
         changed = progress != {record.id: self._reported.get(record.id, (None, "")) for record in held}
         extend = changed or self._alive_until < soon or any(record.lease_until < soon for record in held)
         prune = now >= self._prune_at
-        beat: Beat = await self._do("beat", lambda: self._beat(held, extend), writes=extend)
+        beat, self._alive_until = await self._do("beat", lambda: self._beat(held, extend), writes=extend)
         self._reported = progress
         if prune:
             more = await self._do("prune", self._prune)
             self._prune_at = now if more else now + _PRUNE_EVERY
-        return beat
+        found: Beat = beat
+        return found
 
-    def _beat(self, held: Sequence[JobRecord], extend: bool) -> Beat:
-        if extend:
-            self._alive_until = self._care.hello(self._tasks)
-        return self._queue.beat(held, extend)
+    def _beat(self, held: Sequence[JobRecord], extend: bool) -> tuple[Beat, float]:
+        until = self._care.hello(self._tasks) if extend else self._alive_until
+        return self._queue.beat(held, extend), until
 
     def _prune(self) -> bool:
         return self._care.prune(self._queue.view.now - self._store.keep_finished_for)
@@ -271,14 +272,14 @@ class SqliteLedger:
     async def recover(self, tasks: frozenset[str]) -> Sequence[JobRecord]:
         """Take over from workers that are gone."""
         hello = tasks != self._tasks or self._alive_until < self.now() + self._store.lease * _EXTEND_BELOW
-        changed: Sequence[JobRecord] = await self._do("recover", lambda: self._recover(tasks, hello))
+        changed: Sequence[JobRecord]
+        (changed, roster), self._alive_until = await self._do("recover", lambda: self._recover(tasks, hello))
+        self._tasks, self._care.looked_at = tasks, roster
         return changed
 
-    def _recover(self, tasks: frozenset[str], hello: bool) -> Sequence[JobRecord]:
-        if hello:
-            self._alive_until = self._care.hello(tasks)
-            self._tasks = tasks
-        return self._care.recover()
+    def _recover(self, tasks: frozenset[str], hello: bool) -> tuple[tuple[Sequence[JobRecord], Roster], float]:
+        until = self._care.hello(tasks) if hello else self._alive_until
+        return self._care.recover(), until
 
     # -- what people ask and say -------------------------------------------------------------------------------------
 

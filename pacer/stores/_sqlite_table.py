@@ -1,0 +1,220 @@
+"""The rows of one queue's jobs, and with them those of the application's own table."""
+
+# ruff: noqa: S608 - SQL is put together from constants and quoted identifiers; values are always bound
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Any, Final
+
+import attrs
+
+from pacer._job import JobRecord, JobState
+from pacer._rules import Fate
+from pacer.stores._sqlite_mirror import Mirror
+from pacer.stores._sqlite_rows import COLUMNS, INSERT, INSERT_PLAIN, PLAIN, Encoded, decode, storable_text
+
+_WAITING: Final = "FROM pacer_jobs WHERE queue = ? AND arrival IS NOT NULL"
+_BY_ID: Final = f"SELECT {COLUMNS} FROM pacer_jobs WHERE queue = ? AND id = ?"
+_BY_UNIQUE: Final = f"SELECT {COLUMNS} FROM pacer_jobs WHERE queue = ? AND unique_key = ? AND ended_at IS NULL"
+_OLDEST: Final = f"SELECT {COLUMNS}, due {_WAITING} ORDER BY arrival LIMIT ?"
+_OF_KIND: Final = f"SELECT {COLUMNS}, due {_WAITING} AND task = ? AND home IS ?"
+_START: Final = (
+    "UPDATE pacer_jobs SET state = 'running', started_at = ?, worker = ?, fence = ?, lease_until = ?, "
+    "progress = NULL, message = '', arrival = NULL, place = NULL WHERE seq = ?"
+)
+_KEEP: Final = "UPDATE pacer_jobs SET lease_until = ?, progress = ?, message = ? WHERE seq = ?"
+_REQUEUE: Final = (
+    "UPDATE pacer_jobs SET state = 'queued', place = ?, due = ?, arrival = ?, ready_at = ?, error = ?, failures = ?, "
+    "throttles = ?, recoveries = ?, progress = ?, message = ?, started_at = NULL, worker = NULL WHERE seq = ?"
+)
+_FINISH: Final = (
+    "UPDATE pacer_jobs SET state = ?, ended_at = ?, error = ?, result = ?, failures = ?, throttles = ?, "
+    "recoveries = ?, progress = ?, message = ?, worker = NULL, payload = NULL, "
+    "arrival = NULL, place = NULL, due = NULL WHERE seq = ?"
+)
+_PRUNE: Final = (
+    "DELETE FROM pacer_jobs WHERE seq IN "
+    "(SELECT seq FROM pacer_jobs WHERE queue = ? AND ended_at < ? ORDER BY ended_at LIMIT ?)"
+)
+
+
+@attrs.define(eq=False)
+class JobTable:
+    """Reads and writes jobs. Every change of a state goes through here, so the mirror misses none."""
+
+    cursor: sqlite3.Cursor
+    queue: int
+    mirror: Mirror | None
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def insert(self, record: JobRecord, encoded: Encoded, arrival: int) -> bool:
+        """A new job; False if there is one with its id or unique key."""
+        seq, ready_at, created_at = record.seq, record.ready_at, record.created_at
+        if encoded is PLAIN:
+            self.cursor.execute(
+                INSERT_PLAIN,
+                (
+                    self.queue,
+                    record.id,
+                    record.task,
+                    record.payload,
+                    seq,
+                    record.sort_key,
+                    created_at,
+                    ready_at,
+                    seq,
+                    arrival,
+                ),
+            )
+        else:
+            place, due = _place(seq, ready_at, created_at)
+            self.cursor.execute(
+                INSERT,
+                (
+                    self.queue,
+                    record.id,
+                    record.task,
+                    record.payload,
+                    record.home,
+                    record.key,
+                    record.priority,
+                    encoded.cost,
+                    record.delay,
+                    record.timeout,
+                    encoded.retry,
+                    record.unique,
+                    record.batch_id,
+                    seq,
+                    record.sort_key,
+                    created_at,
+                    ready_at,
+                    place,
+                    due,
+                    arrival,
+                ),
+            )
+        if not self.cursor.rowcount:
+            return False
+        self._mirror(record.id, JobState.QUEUED)
+        return True
+
+    def start(self, record: JobRecord) -> None:
+        """A job runs from now on, as its record says."""
+        self.cursor.execute(_START, (record.started_at, record.worker, record.fence, record.lease_until, record.seq))
+        self._mirror(record.id, JobState.RUNNING)
+
+    def keep(self, records: Iterable[JobRecord], until: float) -> None:
+        """Running jobs are held until then, and are as far as their records say."""
+        self.cursor.executemany(
+            _KEEP, [(until, record.progress, storable_text(record.message), record.seq) for record in records]
+        )
+
+    def requeue(self, job: JobRecord, fate: Fate, recoveries: int, now: float, arrival: int) -> None:
+        """A job comes back into the queue."""
+        place, due = _place(job.seq, fate.ready_at, now)
+        self.cursor.execute(
+            _REQUEUE,
+            (
+                place,
+                due,
+                arrival,
+                fate.ready_at,
+                storable_text(fate.error),
+                fate.failures,
+                fate.throttles,
+                recoveries,
+                job.progress,
+                storable_text(job.message),
+                job.seq,
+            ),
+        )
+        self._mirror(job.id, JobState.QUEUED)
+
+    def finish(self, job: JobRecord, fate: Fate, recoveries: int, now: float, result: Any) -> None:
+        """A job has ended for good."""
+        self.cursor.execute(
+            _FINISH,
+            (
+                fate.state.value,
+                now,
+                storable_text(fate.error),
+                result,
+                fate.failures,
+                fate.throttles,
+                recoveries,
+                job.progress,
+                storable_text(job.message),
+                job.seq,
+            ),
+        )
+        self._mirror(job.id, fate.state)
+
+    def request_cancel(self, seq: int) -> None:
+        """The worker that runs the job is to cancel it."""
+        self.cursor.execute("UPDATE pacer_jobs SET cancel_requested = 1 WHERE seq = ?", (seq,))
+
+    def prune(self, older_than: float, limit: int) -> int:
+        """Remove jobs that ended before this time, the oldest first. Returns how many."""
+        self.cursor.execute(_PRUNE, (self.queue, older_than, limit))
+        return self.cursor.rowcount
+
+    def _mirror(self, job_id: str, state: JobState) -> None:
+        if self.mirror is not None:
+            self.mirror.write(job_id, state)
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def find(self, job_id: str) -> JobRecord | None:
+        """The job with this id."""
+        row = self.cursor.execute(_BY_ID, (self.queue, storable_text(job_id))).fetchone()
+        return None if row is None else decode(row)
+
+    def same(self, record: JobRecord) -> JobRecord | None:
+        """The job that this one stands for: with its id, or with its unique key and not finished."""
+        found = self.find(record.id)
+        if found is None and record.unique is not None:
+            row = self.cursor.execute(_BY_UNIQUE, (self.queue, record.unique)).fetchone()
+            return None if row is None else decode(row)
+        return found
+
+    def is_delayed(self, seq: int) -> bool:
+        """Whether a waiting job may not start yet as far as it is concerned."""
+        row = self.cursor.execute("SELECT due FROM pacer_jobs WHERE seq = ?", (seq,)).fetchone()
+        return row[0] is not None
+
+    def oldest(self, count: int) -> list[tuple[JobRecord, bool]]:
+        """The jobs that have waited longest, and whether they are delayed."""
+        return _with_delay(self.cursor.execute(_OLDEST, (self.queue, count)).fetchall())
+
+    def oldest_at(self) -> float | None:
+        """When the job that has waited longest was enqueued."""
+        row = self.cursor.execute(f"SELECT created_at {_WAITING} ORDER BY arrival LIMIT 1", (self.queue,)).fetchone()
+        return None if row is None else row[0]
+
+    def kinds(self) -> list[tuple[str, str | None]]:
+        """The tasks and homes of all that wait."""
+        return self.cursor.execute(f"SELECT DISTINCT task, home {_WAITING}", (self.queue,)).fetchall()
+
+    def of_kind(self, task: str, home: str | None) -> list[tuple[JobRecord, bool]]:
+        """The waiting jobs of this task and home, and whether they are delayed."""
+        return _with_delay(self.cursor.execute(_OF_KIND, (self.queue, task, home)).fetchall())
+
+    def batch(self, batch_id: str) -> dict[JobState, int]:
+        """How many jobs of the batch are in which state."""
+        rows = self.cursor.execute(
+            "SELECT state, count(*) FROM pacer_jobs WHERE queue = ? AND batch_id = ? GROUP BY state",
+            (self.queue, storable_text(batch_id)),
+        )
+        return {JobState(state): count for state, count in rows}
+
+
+def _place(seq: int, ready_at: float, now: float) -> tuple[int | None, float | None]:
+    """What is in the columns `place` and `due` of a waiting job."""
+    return (None, ready_at) if ready_at > now else (seq, None)
+
+
+def _with_delay(rows: Iterable[tuple[Any, ...]]) -> list[tuple[JobRecord, bool]]:
+    return [(decode(row[:-1]), row[-1] is not None) for row in rows]
