@@ -94,6 +94,7 @@ class LiveTable:
     """A table that is redrawn in place."""
 
     _live: Live
+    _once: bool
 
     def show(self, progress: Progress) -> None:
         """Redraw."""
@@ -125,12 +126,11 @@ class LiveTable:
         done = 1.0 if job["status"] == "succeeded" else job["progress"] or 0.0
         return ProgressBar(total=1, completed=done, width=8)
 
-    @staticmethod
-    def _summary(progress: Progress) -> Text:
+    def _summary(self, progress: Progress) -> Text:
         status = progress.status
         text = Text(f"{progress.count('succeeded')} of {len(progress.jobs)} analysed")
         text.append(f"   429s absorbed: {progress.absorbed}", style="yellow" if progress.absorbed else "")
-        if progress.drained:
+        if progress.drained and not self._once:
             return text.append("   Ctrl-C ends the demo.", style="dim")
         if status["waiting_for"] and status["pending"]:
             text.append(f"\nwaits: {status['waiting_for']}")
@@ -140,10 +140,10 @@ class LiveTable:
 
 
 @contextmanager
-def display_on(console: Console) -> Iterator[Display]:
-    """The display that fits the console."""
+def display_on(console: Console, once: bool) -> Iterator[Display]:
+    """The display that fits the console; `once`: the demo ends by itself."""
     if not console.is_terminal:
         yield PlainLines(console)
         return
     with Live(console=console, auto_refresh=False) as live:
-        yield LiveTable(live)
+        yield LiveTable(live, once)

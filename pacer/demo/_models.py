@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import uuid4
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from pacer import Receipt, Status
 from pacer.fastapi import EstimateView
@@ -41,6 +41,14 @@ class Batch(BaseModel):
     """Papers that are accepted together, or not at all."""
 
     papers: Annotated[list[Paper], Field(min_length=1, max_length=50)]
+
+    @field_validator("papers")
+    @classmethod
+    def _distinct(cls, papers: list[Paper]) -> list[Paper]:
+        if len({paper.job_id for paper in papers}) < len(papers):
+            msg = "two papers have the same job_id"
+            raise ValueError(msg)
+        return papers
 
 
 class AcceptedBatch(BaseModel):

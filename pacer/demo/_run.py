@@ -95,6 +95,7 @@ def _announce(console: Console, chat: ChatService, url: str, db: Path) -> None:
     lines = [
         f"app       {url}/docs",
         f"status    {url}/api/queue/status",
+        f"results   {url}/api/jobs",
         f"upstream  {chat.base_url}",
         f"          ({kind})",
         f"jobs      {db}",
@@ -118,7 +119,7 @@ def _announce_papers(console: Console, client: DemoClient) -> None:
 def _watch(client: DemoClient, console: Console, speed: float, once: bool) -> Progress:
     """Show progress until all is done; without `once` until Ctrl-C."""
     pause, progress = threading.Event(), client.progress()
-    with suppress(KeyboardInterrupt), display_on(console) as display:
+    with suppress(KeyboardInterrupt), display_on(console, once) as display:
         while not (once and progress.drained):
             display.show(progress)
             pause.wait(0.05 if speed > 1 else 0.25)

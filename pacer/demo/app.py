@@ -77,8 +77,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         job = current_job()
         job.progress(0.1, f"asked {model}")
         analysis = await analyse(client, model, text)
-        job.progress(0.9, "answered")
         await jobs.save_result(job.id, analysis)
+        job.progress(1.0, "analysed")
 
     @asynccontextmanager
     async def resources(app: FastAPI) -> AsyncGenerator[None]:

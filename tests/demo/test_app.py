@@ -58,7 +58,7 @@ def test_a_paper_is_accepted_with_its_position_and_analysed(client: httpx.Client
     assert (body["queue_position"], body["created"]) == (1, True)
     assert set(body["estimated_wait"]) == {"seconds", "low", "high"}
     job = until(lambda: ended(client, body["job_id"]))
-    assert (job["status"], job["progress"], job["error"]) == ("succeeded", 0.9, "")
+    assert (job["status"], job["progress"], job["error"]) == ("succeeded", 1.0, "")
     assert job["result"] == analyse(PAPERS[0]["text"])
     [row] = rows(db)
     assert (row["id"], row["status"], row["title"]) == (body["job_id"], "succeeded", PAPERS[0]["title"])
@@ -121,6 +121,12 @@ def test_a_paper_sent_again_under_its_id_is_not_analysed_again(client: httpx.Cli
 @pytest.mark.parametrize("job_id", ["", "../x", "a" * 101, "a b"])
 def test_an_impossible_id_is_refused(client: httpx.Client, job_id: str) -> None:
     assert client.post("/api/analyze-drucksache", json={**PAPERS[0], "job_id": job_id}).status_code == 422
+
+
+def test_two_papers_of_one_batch_cannot_have_one_id(client: httpx.Client, db: Path) -> None:
+    twins = [{**PAPERS[0], "job_id": "twin"}, {**PAPERS[1], "job_id": "twin"}]
+    assert client.post("/api/analyze-batch", json={"papers": twins}).status_code == 422
+    assert rows(db) == []
 
 
 def test_an_unknown_job_is_a_404(client: httpx.Client) -> None:
