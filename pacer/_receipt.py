@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Generic
+from typing import Any, Generic
 
 import attrs
+from typing_extensions import TypeVar
 
 from pacer._forecast import forecast_end, forecast_start
-from pacer._job import Estimate, JobRecord, JobState, T
+from pacer._job import Estimate, JobRecord, JobState
 from pacer._rules import Rules
 from pacer._snapshot import Snapshot
 
+T_co = TypeVar("T_co", covariant=True, default=Any)
+
 
 @attrs.frozen
-class Receipt(Generic[T]):
+class Receipt(Generic[T_co]):
     """The answer to `enqueue`: the job is in the store.
 
     Attributes:

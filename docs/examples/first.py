@@ -24,9 +24,9 @@ async def main() -> None:
         texts = ["One fish", "Two fish", "Red fish"]
         receipts = [await scheduler.enqueue(summarise, text) for text in texts]
         for receipt in receipts:
-            wait = receipt.estimate
-            between = f"{wait.low:.0f} to {wait.high:.0f}"
-            print(f"position {receipt.position}: in {wait.seconds:.0f} s ({between})")
+            if wait := receipt.estimate:  # None if no time can be named
+                seconds = f"{wait.seconds:.0f} s ({wait.low:.0f} to {wait.high:.0f})"
+                print(f"position {receipt.position}: in {seconds}")
         for receipt in receipts:
             print(await scheduler.wait(receipt))
 

@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from typing import Any
+
 import anyio
 import pytest
 from fibonacci_backoff import FibonacciBackoff
@@ -19,16 +22,16 @@ def test_start_interval_keeps_the_contract() -> None:
 
 
 @pytest.mark.parametrize("check", PACING_CHECKS, ids=lambda check: check.__name__)
-def test_pause_per_key_keeps_each_promise(check) -> None:
+def test_pause_per_key_keeps_each_promise(check: Callable[[Any], None]) -> None:
     check(PausePerKey(10))
 
 
 @pytest.mark.parametrize("check", BACKOFF_CHECKS, ids=lambda check: check.__name__)
-def test_fibonacci_backoff_keeps_each_promise(check) -> None:
+def test_fibonacci_backoff_keeps_each_promise(check: Callable[[Any], None]) -> None:
     check(FibonacciBackoff(15))
 
 
-def starts(pacing: PacingPolicy, keys: list[str]) -> list[tuple[str, float]]:
+def starts(pacing: PacingPolicy[Any], keys: list[str]) -> list[tuple[str, float]]:
     found: list[tuple[str, float]] = []
 
     async def work(key: str) -> None:
