@@ -8,7 +8,6 @@ from pacer.stores.sqlite import SqliteStore, StatusMirror
 scheduler = Scheduler(
     store=SqliteStore(
         "app.db",
-        share=True,  # the file holds the application's own tables too
         mirror=StatusMirror(
             table="jobs", id="id", status="status", updated_at="updated_at"
         ),
