@@ -253,9 +253,9 @@ class GroupCommit:
             except asyncio.CancelledError:
                 # A loop that shuts down cancels all tasks, but those that wait for this one have to be answered.
                 continue
-            except Exception as error:
+            except Exception as error:  # of the driver: operations keep their own errors
                 for one in batch:
-                    one.failed(error, self.transactions.path)
+                    one.error = StoreError(f"{self.transactions.path}: {one.action} failed: {error}")
                 return
 
     def _deliver(self, batch: Sequence[Operation[Any]]) -> None:

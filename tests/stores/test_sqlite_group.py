@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -111,6 +113,53 @@ async def test_claims_that_share_a_failed_transaction_are_made_again(file, make_
         assert [job.fence for job in (*first.jobs, *second.jobs)] == [1, 1]
         for claimed in (first, second):
             await ledger.settle(claimed.jobs[0], SUCCEEDED, None)
+
+
+async def test_what_a_rolled_back_recovery_has_seen_is_looked_at_again(file, make_job):
+    async with file.open() as ledger:
+        await ledger.add([make_job("lost", task="nobody knows")])
+        recovered, failure = await asyncio.gather(
+            ledger.recover(TASKS), ledger.add([make_job("guilty", priority=2**70)]), return_exceptions=True
+        )
+        assert isinstance(failure, OverflowError)
+        assert [(job.id, job.state) for job in recovered] == [("lost", JobState.STALE)]
+        assert (await ledger.job("lost")).state is JobState.STALE
+
+
+async def test_while_somebody_else_holds_the_lock_callers_get_an_error_after_the_busy_timeout(file, make_job):
+    async with file.open(busy_timeout=0.05) as ledger:
+        with contextlib.closing(sqlite3.connect(file.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            answers = await asyncio.gather(
+                ledger.add([make_job("j1")]), ledger.add([make_job("j2")]), return_exceptions=True
+            )
+            assert [type(answer) for answer in answers] == [StoreUnavailableError] * 2
+            assert "busy_timeout" in str(answers[0])
+            assert (await ledger.snapshot()).waiting == 0, "reading needs no lock"
+            other.execute("ROLLBACK")
+        await ledger.add([make_job("j1")])
+        assert (await ledger.snapshot()).waiting == 1
+
+
+async def test_a_due_job_is_seen_as_ready_by_a_question_too(file, make_job):
+    """A transaction that only reads is begun anew as one that writes."""
+    async with file.open() as ledger:
+        await ledger.add([make_job("delayed", delay=5.0)])
+        await ledger.add([make_job("second")])
+        positions = [await ledger.position(job_id) for job_id in ("delayed", "second")]
+        assert positions == [2, 1]
+        file.clock.advance(5)
+        positions = [await ledger.position(job_id) for job_id in ("delayed", "second")]
+        assert positions == [1, 2]
+
+
+async def test_a_connection_that_was_closed_under_it_is_an_error_for_the_callers(file, make_job):
+    async with file.open() as ledger:
+        connection = ledger._group._connection
+        await connection.close()
+        answers = await asyncio.gather(ledger.add([make_job("j1")]), ledger.snapshot(), return_exceptions=True)
+        assert [type(answer) for answer in answers] == [StoreError] * 2
+        assert "add failed: no active connection" in str(answers[0])
 
 
 # -- a disk that is full ------------------------------------------------------------
