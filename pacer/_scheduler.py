@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime, timedelta
 from random import Random
 from types import TracebackType
@@ -20,17 +19,17 @@ from pacer._errors import (
     UnknownJobError,
 )
 from pacer._forecast import forecast_start
-from pacer._intake import Enqueuer, Intake
+from pacer._intake import Enqueuer
 from pacer._job import ONE_REQUEST, BatchProgress, Estimate, Job, JobRecord, JobState, Retry
 from pacer._logging import LoggingObserver
 from pacer._options import JobOptions
 from pacer._receipt import BatchReceipt, Receipt
 from pacer._rules import OnCrash, Rules
-from pacer._signals import Announcer, Subscription
+from pacer._session import Session, Start, session
+from pacer._signals import Subscription
 from pacer._tasks import Call, TaskRegistry
 from pacer._validation import not_negative, optional_seconds, seconds, whole
 from pacer._views import Status, make_status, result, view
-from pacer._worker import Worker
 from pacer.backoff import NoBackoff
 from pacer.estimators import MovingAverage
 from pacer.pacing import Unpaced
@@ -44,14 +43,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 _NO_OPTIONS = JobOptions()
-
-
-@attrs.define(eq=False)
-class _Session:
-    """What exists only while the scheduler runs."""
-
-    worker: Worker
-    intake: Intake
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -94,8 +85,8 @@ class Scheduler:
     observers: Sequence[Observer] = attrs.field(factory=lambda: (LoggingObserver(),))
     seed: int | None = None
     _registry: TaskRegistry = attrs.field(init=False, factory=TaskRegistry, repr=False)
-    _session: _Session | None = attrs.field(init=False, default=None, repr=False)
-    _block: AbstractAsyncContextManager[None] | None = attrs.field(init=False, default=None, repr=False)
+    _session: Session | None = attrs.field(init=False, default=None, repr=False)
+    _block: AbstractAsyncContextManager[Session] | None = attrs.field(init=False, default=None, repr=False)
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -103,9 +94,9 @@ class Scheduler:
         if self._block is not None:
             msg = f"the scheduler of queue {self.name!r} is running already; start it once, for example in the lifespan"
             raise AlreadyRunningError(msg)
-        self._block = self._run()
+        self._block = session(self._start())
         try:
-            await self._block.__aenter__()
+            self._session = await self._block.__aenter__()
         except BaseException:
             self._block = None
             raise
@@ -119,32 +110,18 @@ class Scheduler:
         try:
             return await self._block.__aexit__(kind, error, traceback)
         finally:
-            self._block = None
+            self._block = self._session = None
 
-    @asynccontextmanager
-    async def _run(self) -> AsyncGenerator[None]:
-        rules, worker_id = self._rules(), os.urandom(8).hex()
-        announce = Announcer(tuple(self.observers))
-        failure: Exception | None = None
-        async with self.store.open(self.name, rules, worker_id) as ledger:
-            slots = min(self.concurrency, self.worker_concurrency or self.concurrency)
-            worker = Worker(ledger, self.store.codec, rules, self._registry, announce, slots)
-            async with anyio.create_task_group() as task_group:
-                await worker.start(task_group)
-                self._session = _Session(worker, Intake(worker, self._registry, worker_id))
-                announce(events.SchedulerStarted(ledger.now(), self.name, worker_id))
-                try:
-                    yield
-                    await worker.stop(self.stop_timeout)
-                except Exception as error:  # raised below, outside the group, so that it is not wrapped in one
-                    failure = error
-                finally:
-                    self._session = None
-                    task_group.cancel_scope.cancel()
-            announce(events.SchedulerStopped(ledger.now(), self.name, worker_id))
-            announce.close()
-        if failure is not None:
-            raise failure
+    def _start(self) -> Start:
+        return Start(
+            name=self.name,
+            store=self.store,
+            rules=self._rules(),
+            registry=self._registry,
+            observers=self.observers,
+            slots=min(self.concurrency, self.worker_concurrency or self.concurrency),
+            stop_timeout=self.stop_timeout,
+        )
 
     def _rules(self) -> Rules:
         return Rules(
@@ -160,7 +137,7 @@ class Scheduler:
         )
 
     @property
-    def _running(self) -> _Session:
+    def _running(self) -> Session:
         if self._session is None:
             msg = f"the scheduler of queue {self.name!r} is not running; use it inside `async with scheduler:`"
             raise NotRunningError(msg)

@@ -31,6 +31,7 @@ LAYERS = {
         "_options",
         "_receipt",
         "_scheduler",
+        "_session",
         "_signals",
         "_tasks",
         "_views",

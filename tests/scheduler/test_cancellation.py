@@ -83,6 +83,27 @@ def test_a_caller_cancelled_at_any_step_leaves_the_whole_job_or_none(make_store:
     run(main())
 
 
+def make_scheduler(store: Store, observe: Callable[[Any], None]) -> tuple[Scheduler, Any]:
+    scheduler = Scheduler(
+        queue=BoundedQueue(10_000),
+        pacing=FixedPause(0.001),
+        backoff=ConstantBackoff(0.001),
+        store=store,
+        concurrency=2,
+        max_recoveries=1000,
+        observers=(observe,),
+    )
+
+    @scheduler.task(name="work")
+    async def work(n: int) -> int:
+        await steps(n % 3)
+        if n % 4 == 0:
+            raise OSError
+        return n
+
+    return scheduler, work
+
+
 def test_a_scheduler_cancelled_at_any_step_loses_nothing_and_settles_nothing_twice(
     make_store: MakeStore, tmp_path: Path
 ) -> None:
@@ -98,24 +119,7 @@ def test_a_scheduler_cancelled_at_any_step_loses_nothing_and_settles_nothing_twi
                 settled[event.job_id] += 1
 
         def make() -> tuple[Scheduler, Any]:
-            scheduler = Scheduler(
-                queue=BoundedQueue(10_000),
-                pacing=FixedPause(0.001),
-                backoff=ConstantBackoff(0.001),
-                store=store,
-                concurrency=2,
-                max_recoveries=1000,
-                observers=(observe,),
-            )
-
-            @scheduler.task(name="work")
-            async def work(n: int) -> int:
-                await steps(n % 3)
-                if n % 4 == 0:
-                    raise OSError
-                return n
-
-            return scheduler, work
+            return make_scheduler(store, observe)
 
         async def session(started: asyncio.Event) -> None:
             scheduler, work = make()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 import sniffio
 
-from pacer import AlreadyRunningError, BoundedQueue, JobState, NotRunningError, Scheduler, events
+from pacer import AlreadyRunningError, BoundedQueue, JobState, NotRunningError, Rules, Scheduler, StoreError, events
 from pacer.pacing import FixedPause
 from pacer.stores import MemoryStore
 from pacer.testing import Recorder
@@ -190,3 +193,45 @@ async def test_start_and_stop_are_told_to_observers(recorder: Recorder) -> None:
     assert started.queue == stopped.queue == "emails"
     assert started.worker == stopped.worker
     gc.collect()  # a coroutine that was never awaited would warn here, and warnings are errors
+
+
+async def test_a_store_that_fails_at_the_start_says_so_itself_and_the_scheduler_can_be_started_later() -> None:
+    @attrs.define
+    class Away(MemoryStore):
+        away: bool = True
+
+        @asynccontextmanager
+        async def open(self, queue: str, rules: Rules, worker: str) -> AsyncGenerator[Any]:
+            async with MemoryStore.open(self, queue, rules, worker) as ledger:
+                if self.away:
+                    raise StoreError("the disk is away")
+                yield ledger
+
+    store = Away()
+    scheduler = Scheduler(store=store)
+    with pytest.raises(StoreError, match="the disk is away"):
+        async with scheduler:
+            pass
+    store.away = False
+    async with scheduler:
+        await scheduler.wait(await scheduler.enqueue(anyio.sleep, 1))
+
+
+async def test_a_job_may_enqueue_another_while_the_scheduler_waits_for_it_to_end() -> None:
+    scheduler = Scheduler(stop_timeout=60)
+
+    @scheduler.task
+    async def second() -> str:
+        return "second"
+
+    @scheduler.task
+    async def first() -> None:
+        await anyio.sleep(10)
+        await scheduler.options(job_id="second").enqueue(second)
+
+    async with scheduler:
+        await scheduler.enqueue(first)
+        await anyio.sleep(1)
+    assert anyio.current_time() == pytest.approx(10)
+    async with scheduler:
+        assert await scheduler.wait("second") == "second"

@@ -1,0 +1,62 @@
+"""What exists only while a scheduler runs, from its start to its stop."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+
+import anyio
+import attrs
+
+from pacer import events
+from pacer._intake import Intake
+from pacer._rules import Rules
+from pacer._signals import Announcer
+from pacer._tasks import TaskRegistry
+from pacer._worker import Worker
+from pacer.protocols import Observer, Store
+
+
+@attrs.frozen(eq=False)
+class Session:
+    """The two halves of a running scheduler: jobs come in through one and are worked off by the other."""
+
+    intake: Intake
+    worker: Worker
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Start:
+    """All that a session is made of."""
+
+    name: str
+    store: Store
+    rules: Rules
+    registry: TaskRegistry
+    observers: Sequence[Observer]
+    slots: int
+    stop_timeout: float
+
+
+@asynccontextmanager
+async def session(start: Start) -> AsyncGenerator[Session]:
+    """Open the store under a fresh worker id, work for as long as the block lasts, and leave no task behind."""
+    worker_id, announce = os.urandom(8).hex(), Announcer(tuple(start.observers))
+    failure: Exception | None = None
+    async with start.store.open(start.name, start.rules, worker_id) as ledger:
+        worker = Worker(ledger, start.store.codec, start.rules, start.registry, announce, start.slots)
+        async with anyio.create_task_group() as task_group:
+            try:
+                await worker.start(task_group)
+                announce(events.SchedulerStarted(ledger.now(), start.name, worker_id))
+                yield Session(Intake(worker, start.registry, worker_id), worker)
+                await worker.stop(start.stop_timeout)
+            except Exception as error:  # raised below, outside the group, so that it is not wrapped in one
+                failure = error
+            finally:
+                task_group.cancel_scope.cancel()
+        announce(events.SchedulerStopped(ledger.now(), start.name, worker_id))
+        announce.close()
+    if failure is not None:
+        raise failure
