@@ -52,7 +52,7 @@ class Intake:
         if not 1 <= len(calls) <= capacity:
             msg = f"enqueue_many: a batch has 1 to {capacity} jobs (the queue's capacity), this one has {len(calls)}"
             raise ValueError(msg)
-        batch_id = _new_id()
+        batch_id = self._new_id()
         records = [self._record(_own(options, one), one.function, one.args, one.kwargs) for one in calls]
         for record in records:
             record.batch_id = batch_id
@@ -65,7 +65,7 @@ class Intake:
     ) -> JobRecord:
         """A new job; of a function that is not registered, one that lives in this process only."""
         task, payload, home = self._registry.of(function), None, None
-        job_id = options.job_id or _new_id()
+        job_id = options.job_id or self._new_id()
         if task is None:
             task, home = unregistered(function), self._worker_id
             self._worker.local_calls.setdefault(job_id, LocalCall(task, args, kwargs))
@@ -84,6 +84,10 @@ class Intake:
             options.retry,
             options.unique,
         )
+
+    def _new_id(self) -> str:
+        """Nobody can guess it, and later ones sort behind, which spares an index on disk half of its work."""
+        return f"{int(self._worker.ledger.now() * 1000):012x}{os.urandom(8).hex()}"
 
     async def _add(self, records: list[JobRecord]) -> Addition:
         """Hand the jobs to the store; wait for room where the queue says so."""
@@ -173,7 +177,3 @@ def _unused(mine: JobRecord, added: Added) -> bool:
 
 def _own(options: JobOptions, one: Call[Any]) -> JobOptions:
     return options if one.job_id is None else attrs.evolve(options, job_id=one.job_id)
-
-
-def _new_id() -> str:
-    return os.urandom(12).hex()

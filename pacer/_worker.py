@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import anyio
@@ -255,38 +256,27 @@ class Worker:
         """Write down how the run ended, however long the store takes to accept it, and tell everybody."""
         if outcome.kind is OutcomeKind.SUCCEEDED:
             outcome = self._encode_result(record, outcome)
-        try:
-            settled = await self._insist(record, outcome)
-        except anyio.get_cancelled_exc_class():
-            # It may have been written or not; asked again, the store refuses what it has already.
-            with anyio.CancelScope(shield=True):
-                await self._settle_once(record, outcome)
-            raise
+        settled = await self._insist(record, outcome)
         if settled is not None:
             self._announce_end(settled, outcome)
         self.forget(record)
 
-    async def _settle_once(self, record: JobRecord, outcome: Outcome) -> None:
-        try:
-            settled = await self.ledger.settle(record, outcome, self._retry_of(record))
-        except LeaseLostError:
-            return
-        except Exception as error:
-            self._store_failed("settle", error)
-        else:
-            self._announce_end(settled, outcome)
-            self.forget(record)
-
     async def _insist(self, record: JobRecord, outcome: Outcome) -> Settled | None:
         while True:
             try:
-                return await self.ledger.settle(record, outcome, self._retry_of(record))
+                # What a store has written must be told too, so a stop waits for the answer, but not for another try.
+                with self._shield():
+                    return await self.ledger.settle(record, outcome, self._retry_of(record))
             except LeaseLostError:
                 self.announce(events.OutcomeRefused(self.ledger.now(), record.id, record.task))
                 return None
             except Exception as error:
                 self._store_failed("settle", error)
-                await anyio.sleep(STORE_RETRY)
+            await anyio.sleep(STORE_RETRY)
+
+    def _shield(self) -> AbstractContextManager[Any]:
+        """A shield against cancellation, unless the ledger is one that never waits."""
+        return nullcontext() if self.ledger.poll is None else anyio.CancelScope(shield=True)
 
     def _retry_of(self, record: JobRecord) -> Any:
         if record.retry is not None:

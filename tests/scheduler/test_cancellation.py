@@ -146,6 +146,8 @@ def test_a_scheduler_cancelled_at_any_step_loses_nothing_and_settles_nothing_twi
             states = {job_id: (await scheduler.job(job_id)).state for job_id in acknowledged}
         assert len(acknowledged) > 150
         assert set(states.values()) == {JobState.SUCCEEDED, JobState.FAILED}
+        # Each end was told once: also that of a job whose scheduler was cancelled while it was being written.
+        assert acknowledged <= set(settled)
         assert set(settled.values()) == {1}
 
     run(main())
