@@ -373,6 +373,11 @@ def test_what_becomes_of_a_job_whose_worker_is_gone(on_crash, state, recoveries,
         assert fate.error
 
 
+def test_the_defaults_are_the_documented_ones():
+    rules = make_rules()
+    assert (rules.concurrency, rules.max_throttles, rules.max_recoveries, rules.on_crash) == (1, 50, 3, "rerun")
+
+
 # -- whatever happens ------------------------------------------------------------------------------------------------
 
 outcomes = st.one_of(

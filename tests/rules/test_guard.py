@@ -175,6 +175,13 @@ def test_a_delay_that_is_none_means_a_short_hold_and_too_long_a_week(value):
     assert fate.state is JobState.FAILED
 
 
+@pytest.mark.parametrize(("value", "faults"), [(7 * 86400.0, 0), (7 * 86400.0 + 1, 1)])
+def test_a_week_is_the_longest_delay(value, faults):
+    rules = make_rules(backoff=BadBackoff(value))
+    _, _, outcome = rules.settle(rules.initial(), 100.0, job(), FAILURE, 0, None)
+    assert (outcome.hold, noted(rules, "BadBackoff", "delay")) == (7 * 86400, faults)
+
+
 @pytest.mark.parametrize("value", NONSENSE)
 def test_so_it_is_for_retries(value):
     rules = make_rules()
@@ -208,6 +215,21 @@ def test_a_forecast_that_is_none_means_a_wide_guess(question, value):
     faults = noted(rules, "BadEstimator", "predict")
     assert faults == 1
     assert (found.mean, found.sd) == (60, 60)
+
+
+@pytest.mark.parametrize(
+    ("durations", "usable"),
+    [
+        (Durations(1e-9, 0.0, 0.0), True),
+        (Durations(1e9, 1e9, 1e9), True),
+        (Durations(1.1e9, 0.0), False),
+        (Durations(60.0, 0.0, 1.1e9), False),
+    ],
+)
+def test_durations_from_a_billionth_to_a_billion_seconds_are_taken_as_they_are(durations, usable):
+    rules = make_rules(estimator=BadEstimator(question="predict", value=durations))
+    assert rules.predict(rules.initial(), job()) == (durations if usable else Durations(60.0, 60.0))
+    assert noted(rules, "BadEstimator", "predict") == (not usable)
 
 
 @pytest.mark.parametrize("value", NONSENSE)
