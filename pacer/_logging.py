@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, get_args
 
 import attrs
 
 from pacer import events
 
-_LEVELS = {
+_LEVELS: Mapping[type[Any], int] = {
     events.JobFailed: logging.ERROR,
     events.StoreFailed: logging.ERROR,
     events.JobRescheduled: logging.WARNING,
@@ -23,6 +25,32 @@ _LEVELS = {
     events.ResultDropped: logging.WARNING,
     events.JobProgressed: logging.DEBUG,
 }
+
+
+@attrs.frozen
+class _Line:
+    """How the events of one class are logged; worked out once, because it is done for every step of every job."""
+
+    level: int
+    text: str
+    names: Sequence[str]
+    values: Callable[[Any], Sequence[Any]]
+
+    @classmethod
+    def of(cls, kind: type[attrs.AttrsInstance]) -> _Line:
+        """`%.3f` for times, `%s` for the rest; `at` is left to the log's own time stamp."""
+        fields = attrs.fields(kind)
+        shown = (f" {one.name}={'%.3f' if str(one.type) == 'float' else '%s'}" for one in fields if one.name != "at")
+        names = [one.name for one in fields]
+        return cls(
+            _LEVELS.get(kind, logging.INFO),
+            "%s" + "".join(shown),
+            [f"pacer_{name}" for name in ("event", *names)],
+            attrgetter("__class__.__name__", *names),
+        )
+
+
+_LINES = {kind: _Line.of(kind) for kind in get_args(events.Event)}
 
 
 @attrs.frozen
@@ -40,10 +68,8 @@ class LoggingObserver:
 
     def __call__(self, event: Any) -> None:
         """Log one event."""
-        level = _LEVELS.get(type(event), logging.INFO)
-        if not self.logger.isEnabledFor(level):
-            return
-        name, fields = type(event).__name__, attrs.asdict(event, recurse=False)
-        text = " ".join(f"{field}={value}" for field, value in fields.items() if field != "at")
-        extra = {f"pacer_{field}": value for field, value in fields.items()}
-        self.logger.log(level, "%s %s", name, text, extra={"pacer_event": name, **extra})
+        line = _LINES[type(event)]
+        if self.logger.isEnabledFor(line.level):
+            name, at, *shown = line.values(event)
+            extra = dict(zip(line.names, (name, at, *shown), strict=True))
+            self.logger.log(line.level, line.text, name, *shown, extra=extra)
