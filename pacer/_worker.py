@@ -186,9 +186,9 @@ class Worker:
         """Run the job's function under its time-out and say how it ended."""
         if record.cancel_requested:
             return Outcome(OutcomeKind.IGNORED, error="cancelled before it started")
-        now = self.ledger.now()
-        waited = now - max(record.ready_at, record.created_at)
-        self.announce(events.JobStarted(now, record.id, record.task, record.attempt, waited))
+        started_at = self.ledger.now() if record.started_at is None else record.started_at
+        waited = started_at - max(record.ready_at, record.created_at)
+        self.announce(events.JobStarted(started_at, record.id, record.task, record.attempt, waited))
         self._running[record.id] = (record, scope)
         token = enter_job(CurrentJob(record, self._on_progress))
         try:
@@ -295,7 +295,8 @@ class Worker:
 
     def _announce_end(self, settled: Settled, outcome: Outcome) -> None:
         """One event for the job, one more if the queue is now held."""
-        job, now = settled.record, self.ledger.now()
+        job = settled.record
+        now = self.ledger.now() if job.ended_at is None else job.ended_at
         attempt = job.failures if outcome.kind is OutcomeKind.FAILED else job.attempt
         match job.state:
             case JobState.SUCCEEDED:

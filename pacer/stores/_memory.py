@@ -138,22 +138,30 @@ class MemoryLedger:
         now = self.now()
         fresh = self._fresh(records)
         dropped = self._admit(fresh, now) if fresh else []
-        return Addition([self._added(record, now) for record in records], dropped, self._snapshot(now))
+        positions = {record.id: self._insert(record, now) for record in fresh}
+        jobs = [self._added(record, positions.pop(record.id, None), now) for record in records]
+        return Addition(jobs, dropped, self._snapshot(now))
 
     def _fresh(self, records: Sequence[JobRecord]) -> list[JobRecord]:
         """Those that stand for no job of the store, nor for one before them."""
-        fresh, keys = dict[str, JobRecord](), set[str]()
-        for record in records:
-            if self._existing(record) is None and record.id not in fresh and record.unique not in keys:
-                fresh[record.id] = record
-                if record.unique is not None:
-                    keys.add(record.unique)
-        return list(fresh.values())
+        fresh = [record for record in records if self._existing(record) is None]
+        if len(fresh) < 2:
+            return fresh
+        ids, uniques = set[str](), set[str]()
+        for record in tuple(fresh):
+            if record.id in ids or record.unique in uniques:
+                fresh.remove(record)
+            ids.add(record.id)
+            if record.unique is not None:
+                uniques.add(record.unique)
+        return fresh
 
-    def _added(self, record: JobRecord, now: float) -> Added:
+    def _added(self, record: JobRecord, position: int | None, now: float) -> Added:
+        """`position` is that of a new job."""
+        if position is not None:
+            return Added(record, position, created=True)
         old = self._existing(record)
-        if old is None:
-            return Added(record, self._insert(record, now), created=True)
+        assert old is not None  # noqa: S101 - it was in the way of this one just now
         return Added(old, self._position(old, now), created=False)
 
     def _existing(self, record: JobRecord) -> JobRecord | None:
