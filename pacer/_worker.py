@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import deque
 from collections.abc import Mapping
@@ -191,6 +192,7 @@ class Worker:
         self.announce(events.JobStarted(started_at, record.id, record.task, record.attempt, waited))
         self._running[record.id] = (record, scope)
         token = enter_job(CurrentJob(record, self._on_progress))
+        cancellations = _cancellations()
         try:
             return await self._call(record)
         except Throttled as busy:
@@ -201,12 +203,9 @@ class Worker:
                 cost=busy.cost,
                 limits=busy.limits,
             )
-        except Exception as error:
-            return Outcome(OutcomeKind.FAILED, error=_one_line(error))
-        except anyio.get_cancelled_exc_class() as error:
-            if anyio.get_current_task().has_pending_cancellation():
-                raise
-            # Nobody cancelled this slot: the function let another task's cancellation escape.
+        except (Exception, BaseExceptionGroup, anyio.get_cancelled_exc_class()) as error:
+            await _pass_on_cancellation(error, cancellations)
+            # If this is a cancellation, then of another task: nobody has cancelled this one.
             return Outcome(OutcomeKind.FAILED, error=_one_line(error))
         finally:
             leave_job(token)
@@ -379,6 +378,28 @@ class Worker:
 
     def _store_failed(self, action: str, error: Exception) -> None:
         self.announce(events.StoreFailed(self.ledger.now(), action, _one_line(error), STORE_RETRY))
+
+
+def _cancellations() -> int:
+    """How often asyncio has been told to cancel the current task; 0 on trio, where only scopes can."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return 0
+    return 0 if task is None else task.cancelling()
+
+
+async def _pass_on_cancellation(error: BaseException, before: int) -> None:
+    """Raise if the current task has been cancelled, whatever a job's function has made of that.
+
+    Functions turn a cancellation into other errors: by a clean-up that fails, or by a group of tasks. Their jobs are
+    unfinished or cancelled all the same, and not failed.
+    """
+    await anyio.lowlevel.checkpoint_if_cancelled()
+    if _cancellations() > before:  # the task itself was, as by a loop that shuts down, and not one of its scopes
+        raise error if isinstance(error, asyncio.CancelledError) else asyncio.CancelledError
+    if isinstance(error, BaseExceptionGroup) and not isinstance(error, Exception):  # an exit, say
+        raise error
 
 
 def _one_line(error: BaseException) -> str:
