@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, overload
 
 import anyio
@@ -15,7 +16,7 @@ from pacer._job import JobRecord
 from pacer._options import JobOptions
 from pacer._receipt import BatchReceipt, Receipt
 from pacer._signals import Turn
-from pacer._tasks import Call, TaskRegistry, unregistered
+from pacer._tasks import Call, Task, TaskRegistry, unregistered
 from pacer._worker import LocalCall, Worker
 from pacer.protocols import Added, Addition
 
@@ -36,7 +37,7 @@ class Intake:
         self, options: JobOptions, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Receipt[Any]:
         """One job."""
-        addition = await self._add([self._record(options, function, args, kwargs)])
+        addition = await self._add([self._made(options, function, args, kwargs)])
         return self._receipt(addition, addition.jobs[0])
 
     async def enqueue_many(self, options: JobOptions, calls: Iterable[Call[Any]]) -> BatchReceipt:
@@ -53,26 +54,28 @@ class Intake:
             msg = f"enqueue_many: a batch has 1 to {capacity} jobs (the queue's capacity), this one has {len(calls)}"
             raise ValueError(msg)
         batch_id = self._new_id()
-        records = [self._record(_own(options, one), one.function, one.args, one.kwargs) for one in calls]
-        for record in records:
+        made = [self._made(_own(options, one), one.function, one.args, one.kwargs) for one in calls]
+        for record, _ in made:
             record.batch_id = batch_id
-        addition = await self._add(records)
-        self._worker.announce(events.BatchEnqueued(addition.snapshot.now, batch_id, len(records)))
+        addition = await self._add(made)
+        self._worker.announce(events.BatchEnqueued(addition.snapshot.now, batch_id, len(made)))
         return BatchReceipt(batch_id, [self._receipt(addition, added) for added in addition.jobs])
 
-    def _record(
+    def _made(
         self, options: JobOptions, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> JobRecord:
-        """A new job; of a function that is not registered, one that lives in this process only."""
-        task, payload, home = self._registry.of(function), None, None
-        job_id = options.job_id or self._new_id()
-        if task is None:
-            task, home = unregistered(function), self._worker_id
-            self._worker.local_calls.setdefault(job_id, LocalCall(task, args, kwargs))
-        else:
+    ) -> tuple[JobRecord, LocalCall | None]:
+        """A new job; of a function that is not registered, one that lives in this process only, with its call."""
+        task = self._registry.of(function)
+        if task is not None:
             payload = self._worker.codec.encode_call(task.name, args, kwargs)
+            return self._record(options, task, payload, None), None
+        task = unregistered(function)
+        record = self._record(options, task, None, self._worker_id)
+        return record, LocalCall(record, task, args, kwargs)
+
+    def _record(self, options: JobOptions, task: Task, payload: Any, home: str | None) -> JobRecord:
         return JobRecord(
-            job_id,
+            options.job_id or self._new_id(),
             task.name,
             payload,
             home,
@@ -89,24 +92,30 @@ class Intake:
         """Nobody can guess it, and later ones sort behind, which spares an index on disk half of its work."""
         return f"{int(self._worker.ledger.now() * 1000):012x}{os.urandom(8).hex()}"
 
-    async def _add(self, records: list[JobRecord]) -> Addition:
+    async def _add(self, made: list[tuple[JobRecord, LocalCall | None]]) -> Addition:
         """Hand the jobs to the store; wait for room where the queue says so."""
         worker = self._worker
+        records, calls = [record for record, _ in made], [local for _, local in made if local is not None]
+        for local in calls:  # before the store has the jobs, because they may be started at once
+            worker.local_calls.setdefault(local.record.id, local)
         try:
             if worker.rules.queue.wait_timeout == 0:
                 addition = await worker.ledger.add(records)
             else:
                 addition = await self._add_in_turn(records)
-        except Exception as error:
-            self._forget_calls(records)
-            if isinstance(error, QueueFullError):
-                now = worker.ledger.now()
-                worker.announce(events.QueueRefused(now, len(records), error.capacity, error.retry_after))
+        except QueueFullError as error:
+            self._forget_calls(calls)
+            now = worker.ledger.now()
+            worker.announce(events.QueueRefused(now, len(records), error.capacity, error.retry_after))
+            raise
+        except BaseException:
+            await self._forget_unless_added(calls)
             raise
         finally:
             worker.report_faults()
-        if worker.local_calls:
-            self._forget_calls(mine for mine, added in zip(records, addition.jobs, strict=True) if _unused(mine, added))
+        if calls:
+            created = {id(added.record) for added in addition.jobs if added.created}
+            self._forget_calls(local for local in calls if id(local.record) not in created)
         for dropped in addition.dropped:
             worker.announce(events.JobDropped(addition.snapshot.now, dropped.id, dropped.task))
             worker.forget(dropped)
@@ -114,26 +123,42 @@ class Intake:
         return addition
 
     async def _add_in_turn(self, records: list[JobRecord]) -> Addition:
-        """Wait for room, first come, first served; raises QueueFullError when the time is up."""
-        ledger, rules = self._worker.ledger, self._worker.rules
+        """Wait for room, first come, first served; raises QueueFullError when the time is up.
+
+        Only waiting is timed: an `add` that is under way when the time is up must say what has come of it.
+        """
+        worker, rules = self._worker, self._worker.rules
         with anyio.move_on_after(rules.queue.wait_timeout):
             await self._turn.take()
             try:
                 while True:
-                    changed = self._worker.changed.next()
+                    worker.check_open()
+                    changed = worker.changed.next()
                     try:
-                        return await ledger.add(records)
+                        with anyio.CancelScope(shield=True):
+                            return await worker.ledger.add(records)
                     except QueueFullError:
-                        with anyio.move_on_after(ledger.poll):
+                        with anyio.move_on_after(worker.ledger.poll):
                             await changed.wait()
             finally:
                 self._turn.give()
-        raise rules.refusal(await ledger.snapshot(), records)
+        raise rules.refusal(await worker.ledger.snapshot(), records)
 
-    def _forget_calls(self, records: Iterable[JobRecord]) -> None:
-        """These jobs were not created, so nothing will run them."""
-        for record in records:
-            self._worker.local_calls.pop(record.id, None)
+    def _forget_calls(self, calls: Iterable[LocalCall]) -> None:
+        """No jobs have come of these, so nothing will run them. A job with one of their ids may have its own."""
+        for local in calls:
+            if self._worker.local_calls.get(local.record.id) is local:
+                del self._worker.local_calls[local.record.id]
+
+    async def _forget_unless_added(self, calls: Sequence[LocalCall]) -> None:
+        """The same, if it is not known whether the store has taken the jobs: their caller was cancelled, say."""
+        with anyio.CancelScope(shield=True):
+            for local in calls:
+                found = None
+                with contextlib.suppress(Exception):  # then the store is closed or away: nothing will run them either
+                    found = await self._worker.ledger.job(local.record.id)
+                if found is None or found.home != self._worker_id or found.seq != local.record.seq:
+                    self._forget_calls([local])
 
     def _receipt(self, addition: Addition, added: Added) -> Receipt[Any]:
         record = added.record
@@ -168,11 +193,6 @@ class Enqueuer:
     async def enqueue_many(self, calls: Iterable[Call[Any]]) -> BatchReceipt:
         """As `Scheduler.enqueue_many`, with these options for all of them; a job_id or unique makes no sense here."""
         return await self._intake().enqueue_many(self._options, calls)
-
-
-def _unused(mine: JobRecord, added: Added) -> bool:
-    """Whether the call that was kept for this job will never be run from here: it stands for another one."""
-    return not added.created and (added.record.id != mine.id or added.record.state.final)
 
 
 def _own(options: JobOptions, one: Call[Any]) -> JobOptions:

@@ -13,11 +13,7 @@ import anyio
 import attrs
 
 from pacer import events
-from pacer._errors import (
-    AlreadyRunningError,
-    NotRunningError,
-    UnknownJobError,
-)
+from pacer._errors import AlreadyRunningError, NotRunningError, UnknownJobError
 from pacer._forecast import forecast_start
 from pacer._intake import Enqueuer
 from pacer._job import ONE_REQUEST, BatchProgress, Estimate, Job, JobRecord, JobState, Retry
@@ -307,16 +303,18 @@ class Scheduler:
             JobStaleError: A crash interrupted it and it is not run again.
             ResultUnavailableError: It succeeded, but its result was not kept.
             UnknownJobError: No job has this id.
+            NotRunningError: The scheduler stopped before the job ended.
         """
         worker = self._running.worker
         job_id = job if isinstance(job, str) else job.job_id
         while True:
-            settled = worker.settled(job_id)
-            record = await _find(worker.ledger, job_id)
-            if record.state.final:
-                return result(record, self.store.codec)
-            with anyio.move_on_after(worker.ledger.poll):
-                await settled.wait()
+            with worker.ended.waiting(job_id) as ended:
+                record = await _find(worker.ledger, job_id)
+                if record.state.final:
+                    return result(record, self.store.codec)
+                with anyio.move_on_after(worker.ledger.poll):
+                    await ended.wait()
+            worker.check_open()
 
     def subscribe(self, buffer: int = 1000) -> AbstractContextManager[Subscription]:
         """Events of this process as they happen: `with scheduler.subscribe() as events: async for event in events`.
@@ -342,13 +340,13 @@ class Scheduler:
             UnknownJobError: No job has this id.
         """
         worker = self._running.worker
+        record = await _find(worker.ledger, job_id)  # first: a store may forget what has ended
         found = await worker.ledger.cancel(job_id)
         if found is None:
             raise UnknownJobError(job_id)
         if found is JobState.QUEUED:
-            record = await _find(worker.ledger, job_id)
             worker.announce(events.JobCancelled(worker.ledger.now(), job_id, record.task))
-            worker.forget(record)
+            worker.forget(attrs.evolve(record, state=JobState.CANCELLED))
         elif found is JobState.RUNNING:
             worker.cancel_running(job_id)
         return not found.final
@@ -369,6 +367,9 @@ class Scheduler:
 
         Returns:
             True when the queue is empty, False when the time is up.
+
+        Raises:
+            NotRunningError: The scheduler stopped before either.
         """
         worker = self._running.worker
         with anyio.move_on_after(optional_seconds(timeout)):
@@ -379,6 +380,7 @@ class Scheduler:
                     return True
                 with anyio.move_on_after(worker.ledger.poll):
                     await changed.wait()
+                worker.check_open()
         return False
 
     async def _set_paused(self, paused: bool) -> None:

@@ -46,17 +46,20 @@ async def session(start: Start) -> AsyncGenerator[Session]:
     failure: Exception | None = None
     async with start.store.open(start.name, start.rules, worker_id) as ledger:
         worker = Worker(ledger, start.store.codec, start.rules, start.registry, announce, start.slots)
-        async with anyio.create_task_group() as task_group:
-            try:
-                await worker.start(task_group)
-                announce(events.SchedulerStarted(ledger.now(), start.name, worker_id))
-                yield Session(Intake(worker, start.registry, worker_id), worker)
-                await worker.stop(start.stop_timeout)
-            except Exception as error:  # raised below, outside the group, so that it is not wrapped in one
-                failure = error
-            finally:
-                task_group.cancel_scope.cancel()
-        announce(events.SchedulerStopped(ledger.now(), start.name, worker_id))
-        announce.close()
+        try:
+            async with anyio.create_task_group() as task_group:
+                try:
+                    await worker.start(task_group)
+                    announce(events.SchedulerStarted(ledger.now(), start.name, worker_id))
+                    yield Session(Intake(worker, start.registry, worker_id), worker)
+                    await worker.stop(start.stop_timeout)
+                except Exception as error:  # raised below, outside the group, so that it is not wrapped in one
+                    failure = error
+                finally:
+                    task_group.cancel_scope.cancel()
+        finally:  # a stop by cancellation is one too
+            worker.close()
+            announce(events.SchedulerStopped(ledger.now(), start.name, worker_id))
+            announce.close()
     if failure is not None:
         raise failure

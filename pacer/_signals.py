@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import attrs
 
 from pacer.protocols import Observer
@@ -33,6 +35,36 @@ class Pulse:
         if self._event is not None:
             self._event.set()
             self._event = None
+
+
+@attrs.define(eq=False)
+class Pulses:
+    """A pulse for each of many things, which is kept only for as long as somebody waits for it."""
+
+    _waiting: dict[str, list[anyio.Event]] = attrs.field(init=False, factory=dict)
+
+    @contextmanager
+    def waiting(self, name: str) -> Iterator[anyio.Event]:
+        """The event that the next `fire` of this name sets."""
+        event = anyio.Event()
+        self._waiting.setdefault(name, []).append(event)
+        try:
+            yield event
+        finally:
+            self._waiting[name].remove(event)
+            if not self._waiting[name]:
+                del self._waiting[name]
+
+    def fire(self, name: str) -> None:
+        """Wake all that wait for it; costs next to nothing when nobody does."""
+        if self._waiting:
+            for event in self._waiting.get(name, ()):
+                event.set()
+
+    def fire_all(self) -> None:
+        """Wake all that wait for anything."""
+        for name in self._waiting:
+            self.fire(name)
 
 
 @attrs.define(eq=False)
@@ -132,3 +164,25 @@ class Announcer:
         """End all subscriptions."""
         for subscription in self._subscriptions:
             subscription.close()
+
+
+def cancellations() -> int:
+    """How often asyncio has been told to cancel the current task; 0 on trio, where only scopes can."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return 0
+    return 0 if task is None else task.cancelling()
+
+
+async def pass_on_cancellation(error: BaseException, before: int) -> None:
+    """Raise if the current task has been cancelled, whatever a job's function has made of that.
+
+    Functions turn a cancellation into other errors: by a clean-up that fails, or by a group of tasks. Their jobs are
+    unfinished or cancelled all the same, and not failed.
+    """
+    await anyio.lowlevel.checkpoint_if_cancelled()
+    if cancellations() > before:  # the task itself was, as by a loop that shuts down, and not one of its scopes
+        raise error if isinstance(error, asyncio.CancelledError) else asyncio.CancelledError
+    if isinstance(error, BaseExceptionGroup) and not isinstance(error, Exception):  # an exit, say
+        raise error

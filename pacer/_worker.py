@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections import deque
 from collections.abc import Mapping
@@ -16,10 +15,10 @@ import attrs
 
 from pacer import events
 from pacer._context import CurrentJob, enter_job, leave_job
-from pacer._errors import LeaseLostError, NotEncodableError, Throttled
+from pacer._errors import LeaseLostError, NotEncodableError, NotRunningError, Throttled
 from pacer._job import JobRecord, JobState, Outcome, OutcomeKind
 from pacer._rules import Rules
-from pacer._signals import Announcer, Pulse, Turn
+from pacer._signals import Announcer, Pulse, Pulses, Turn, cancellations, pass_on_cancellation
 from pacer._tasks import Task, TaskRegistry
 from pacer.protocols import Codec, Ledger, Settled, When
 
@@ -33,8 +32,9 @@ LONGEST_RUN_WITHOUT_YIELD = 0.001
 
 @attrs.define(eq=False)
 class LocalCall:
-    """A call that lives in this process only."""
+    """A call that lives in this process only, and the job that was made for it."""
 
+    record: JobRecord
     task: Task
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
@@ -57,13 +57,15 @@ class Worker:
     local_calls: dict[str, LocalCall] = attrs.field(init=False, factory=dict)
     changed: Pulse = attrs.field(init=False, factory=Pulse)
     """Fired when a job has started or ended here, or has left the queue."""
+    ended: Pulses = attrs.field(init=False, factory=Pulses)
+    """By job: fired when a run of it has ended here, or it has left the queue."""
     _woken: bool = attrs.field(init=False, default=False)
     _sleeping: Pulse = attrs.field(init=False, factory=Pulse)
     _turn: Turn = attrs.field(init=False, factory=Turn)
     _claimed: deque[JobRecord] = attrs.field(init=False, factory=deque)
     _idle: int = attrs.field(init=False, default=0)
     _running: dict[str, tuple[JobRecord, anyio.CancelScope]] = attrs.field(init=False, factory=dict)
-    _settled: dict[str, anyio.Event] = attrs.field(init=False, factory=dict)
+    _closed: bool = attrs.field(init=False, default=False)
     _stopping: bool = attrs.field(init=False, default=False)
     _active: int = attrs.field(init=False, default=0)
     _yielded_at: float = attrs.field(init=False, default=-math.inf)
@@ -90,6 +92,18 @@ class Worker:
         with anyio.move_on_after(grace):
             while self._active:
                 await self.changed.next().wait()
+
+    def close(self) -> None:
+        """The end: whoever still waits for a job or for room is woken, and told by `check_open`."""
+        self._closed = True
+        self.changed.fire()
+        self.ended.fire_all()
+
+    def check_open(self) -> None:
+        """Raises NotRunningError if what somebody waits for can no longer happen here."""
+        if self._closed:
+            msg = "the scheduler has stopped; start it again to wait for its jobs or to add to them"
+            raise NotRunningError(msg)
 
     @property
     def working(self) -> bool:
@@ -192,7 +206,7 @@ class Worker:
         self.announce(events.JobStarted(started_at, record.id, record.task, record.attempt, waited))
         self._running[record.id] = (record, scope)
         token = enter_job(CurrentJob(record, self._on_progress))
-        cancellations = _cancellations()
+        before = cancellations()
         try:
             return await self._call(record)
         except Throttled as busy:
@@ -204,7 +218,7 @@ class Worker:
                 limits=busy.limits,
             )
         except (Exception, BaseExceptionGroup, anyio.get_cancelled_exc_class()) as error:
-            await _pass_on_cancellation(error, cancellations)
+            await pass_on_cancellation(error, before)
             # If this is a cancellation, then of another task: nobody has cancelled this one.
             return Outcome(OutcomeKind.FAILED, error=_one_line(error))
         finally:
@@ -321,16 +335,9 @@ class Worker:
         """Wake those who wait for this job or for room, and drop what only this job needed."""
         if self.local_calls and record.state.final:
             self.local_calls.pop(record.id, None)
-        if self._settled:
-            waiting = self._settled.pop(record.id, None)
-            if waiting is not None:
-                waiting.set()
+        self.ended.fire(record.id)
         self.wake()
         self.changed.fire()
-
-    def settled(self, job_id: str) -> anyio.Event:
-        """Set when this job is next settled or leaves the queue here."""
-        return self._settled.setdefault(job_id, anyio.Event())
 
     # -- when the process stops, or another one has -----------------------------------------------------------------
 
@@ -347,7 +354,10 @@ class Worker:
                 self._store_failed("release", error)
                 return
         for one in unfinished:
-            self.announce(events.JobReleased(self.ledger.now(), one.id, one.task))
+            if one.state is JobState.QUEUED:
+                self.announce(events.JobReleased(self.ledger.now(), one.id, one.task))
+            elif one.state is JobState.CANCELLED:
+                self.announce(events.JobCancelled(self.ledger.now(), one.id, one.task))
 
     async def _heartbeat(self, interval: float) -> None:
         """Keep the leases of running jobs, hear of cancellations, and take over from workers that are gone."""
@@ -378,28 +388,6 @@ class Worker:
 
     def _store_failed(self, action: str, error: Exception) -> None:
         self.announce(events.StoreFailed(self.ledger.now(), action, _one_line(error), STORE_RETRY))
-
-
-def _cancellations() -> int:
-    """How often asyncio has been told to cancel the current task; 0 on trio, where only scopes can."""
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        return 0
-    return 0 if task is None else task.cancelling()
-
-
-async def _pass_on_cancellation(error: BaseException, before: int) -> None:
-    """Raise if the current task has been cancelled, whatever a job's function has made of that.
-
-    Functions turn a cancellation into other errors: by a clean-up that fails, or by a group of tasks. Their jobs are
-    unfinished or cancelled all the same, and not failed.
-    """
-    await anyio.lowlevel.checkpoint_if_cancelled()
-    if _cancellations() > before:  # the task itself was, as by a loop that shuts down, and not one of its scopes
-        raise error if isinstance(error, asyncio.CancelledError) else asyncio.CancelledError
-    if isinstance(error, BaseExceptionGroup) and not isinstance(error, Exception):  # an exit, say
-        raise error
 
 
 def _one_line(error: BaseException) -> str:

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import anyio
 import pytest
 
 from pacer import (
+    BoundedQueue,
     JobState,
+    NotRunningError,
+    QueueFullError,
     Scheduler,
+    UnknownJobError,
+    call,
+    events,
 )
 from pacer.backoff import ConstantBackoff
+from pacer.stores import MemoryStore
+from pacer.testing import Recorder
 
 pytestmark = pytest.mark.anyio
 
@@ -26,6 +35,90 @@ def nested() -> list[Any]:
     value: list[Any] = []
     value.append(value)
     return value
+
+
+async def test_asking_for_jobs_that_are_over_or_unknown_keeps_nothing_in_memory() -> None:
+    async with Scheduler() as scheduler:
+        receipt = await scheduler.enqueue(nothing)
+        await scheduler.wait(receipt)
+        for _ in range(3):
+            await scheduler.wait(receipt)
+        with pytest.raises(UnknownJobError):
+            await scheduler.wait("unknown")
+        await scheduler.pause()
+        waiting = await scheduler.enqueue(nothing)
+        with anyio.move_on_after(1):
+            await scheduler.wait(waiting)
+        assert not scheduler._running.worker.ended._waiting
+
+
+@pytest.mark.parametrize("what", ["wait", "drain", "enqueue"])
+async def test_who_waits_when_the_scheduler_stops_is_told(what: str) -> None:
+    scheduler = Scheduler(queue=BoundedQueue(1, when_full="wait"))
+    told = []
+
+    async def waiter() -> None:
+        calls: dict[str, Callable[[], Any]] = {
+            "wait": lambda: scheduler.wait("first"),
+            "drain": scheduler.drain,
+            "enqueue": lambda: scheduler.enqueue(anyio.sleep, 1),
+        }
+        with anyio.move_on_after(1000), pytest.raises(NotRunningError):
+            await calls[what]()
+            return
+        told.append(anyio.current_time())
+
+    async with anyio.create_task_group() as tasks, scheduler:
+        await scheduler.options(job_id="first").enqueue(anyio.sleep, 500)
+        await anyio.sleep(1)
+        await scheduler.enqueue(anyio.sleep, 500)
+        tasks.start_soon(waiter)
+        await anyio.sleep(1)
+    assert told == [pytest.approx(2)]
+
+
+async def test_the_job_that_exists_is_run_and_not_the_call_that_stood_for_it() -> None:
+    scheduler = Scheduler()
+
+    @scheduler.task
+    async def registered() -> str:
+        return "registered"
+
+    async def other() -> str:
+        return "other"
+
+    async with scheduler:
+        await scheduler.pause()
+        await scheduler.options(job_id="one").enqueue(registered)
+        assert not (await scheduler.options(job_id="one").enqueue(other)).created
+        await scheduler.resume()
+        assert await scheduler.wait("one") == "registered"
+
+
+async def test_a_refused_batch_takes_nothing_from_a_job_that_is_there_already() -> None:
+    async with Scheduler(queue=BoundedQueue(2)) as scheduler:
+        await scheduler.pause()
+        await scheduler.options(job_id="one").enqueue(nothing)
+        await scheduler.enqueue(nothing)
+        with pytest.raises(QueueFullError):
+            await scheduler.enqueue_many([call(nothing).named("one"), call(nothing).named("two")])
+        await scheduler.resume()
+        await scheduler.wait("one")
+
+
+async def test_a_call_that_never_became_a_job_is_not_kept() -> None:
+    async with Scheduler(queue=BoundedQueue(2, when_full="wait")) as scheduler:
+        await scheduler.pause()
+        for _ in range(2):
+            await scheduler.enqueue(nothing)
+        calls = scheduler._running.worker.local_calls
+        assert len(calls) == 2
+        with anyio.move_on_after(1):
+            await scheduler.enqueue(nothing)
+        assert len(calls) == 2
+        with pytest.raises(ValueError, match="expected a function"):
+            await scheduler.enqueue_many([call(nothing), call(5)])  # type: ignore[arg-type]
+        assert len(calls) == 2
 
 
 async def test_a_job_whose_cleanup_fails_at_the_stop_is_unfinished_and_not_failed() -> None:
@@ -122,3 +215,70 @@ async def test_cancelling_a_job_holds_no_queue_even_if_its_cleanup_fails() -> No
         await anyio.sleep(1)
         assert (await scheduler.job(receipt.job_id)).state is JobState.CANCELLED
         assert (await scheduler.status()).hold_seconds == 0
+
+
+async def test_a_scheduler_that_is_cancelled_says_that_it_has_stopped(recorder: Recorder) -> None:
+    ended = []
+
+    async def reader(scheduler: Scheduler) -> None:
+        with scheduler.subscribe() as subscription, anyio.move_on_after(1000):
+            async for _ in subscription:
+                pass
+            ended.append(anyio.current_time())
+
+    async with anyio.create_task_group() as tasks:
+        with anyio.move_on_after(1):
+            async with Scheduler(observers=(recorder,)) as scheduler:
+                tasks.start_soon(reader, scheduler)
+                await anyio.sleep(100)
+    assert recorder.names[-1] == "SchedulerStopped"
+    assert ended == [pytest.approx(1)]
+
+
+async def test_without_memory_of_finished_jobs_one_can_still_be_cancelled(recorder: Recorder) -> None:
+    async with Scheduler(store=MemoryStore(keep_finished=0), observers=(recorder,)) as scheduler:
+        await scheduler.pause()
+        receipt = await scheduler.enqueue(nothing)
+        assert await scheduler.cancel(receipt.job_id)
+    assert recorder.of(events.JobCancelled)
+
+
+async def test_a_job_that_is_cancelled_while_the_scheduler_stops_is_told_as_cancelled(recorder: Recorder) -> None:
+    async with Scheduler(observers=(recorder,)) as scheduler:
+        receipt = await scheduler.enqueue(anyio.sleep, 100)
+        await anyio.sleep(1)
+        await scheduler.cancel(receipt.job_id)
+    assert recorder.names[-2:] == ["JobCancelled", "SchedulerStopped"]
+
+
+class SlowLedger:
+    """Another ledger, which says what has come of an addition only a while after it was made."""
+
+    def __init__(self, ledger: Any) -> None:
+        self.ledger = ledger
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.ledger, name)
+
+    async def add(self, records: Any) -> Any:
+        addition = await self.ledger.add(records)
+        await anyio.sleep(2)
+        return addition
+
+
+class SlowStore(MemoryStore):
+    @contextlib.asynccontextmanager
+    async def open(self, queue: str, rules: Any, worker: str) -> AsyncGenerator[Any]:
+        async with super().open(queue, rules, worker) as ledger:
+            yield SlowLedger(ledger)
+
+
+async def test_a_job_that_has_found_room_is_not_refused_because_the_store_is_slow() -> None:
+    queue = BoundedQueue(1, when_full="wait", timeout=1)
+    async with Scheduler(queue=queue, store=SlowStore()) as scheduler:
+        await scheduler.pause()
+        assert (await scheduler.enqueue(nothing)).position == 1
+        with pytest.raises(QueueFullError):
+            await scheduler.enqueue(nothing)
+        assert anyio.current_time() == pytest.approx(3)
+        assert (await scheduler.status()).pending == 1
