@@ -32,9 +32,14 @@ class Task:
         """Run the function: on the event loop if it is async, else in a thread of its own."""
         if self.is_async:
             return await self.function(*args, **kwargs)
-        run = functools.partial(self.function, *args, **kwargs)
+
+        def run() -> tuple[Any]:
+            return (self.function(*args, **kwargs),)  # in a tuple, because trio refuses a thread's coroutine
+
         # A thread cannot be stopped: on time-out or cancellation it runs on and its result is dropped.
-        return await anyio.to_thread.run_sync(run, abandon_on_cancel=True, limiter=limiter)
+        (result,) = await anyio.to_thread.run_sync(run, abandon_on_cancel=True, limiter=limiter)
+        # Of a lambda or a decorator around a coroutine function: only its result can tell its colour.
+        return await result if inspect.isawaitable(result) else result
 
 
 @attrs.frozen(eq=False)

@@ -69,10 +69,8 @@ class Worker:
     _stopping: bool = attrs.field(init=False, default=False)
     _active: int = attrs.field(init=False, default=0)
     _yielded_at: float = attrs.field(init=False, default=-math.inf)
-    _limiter: anyio.CapacityLimiter = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._limiter = anyio.CapacityLimiter(self.slots)
+    # The slots are the limit. Another one would count threads that were given up, on trio, and keep jobs from running.
+    _limiter: anyio.CapacityLimiter = attrs.field(init=False, factory=lambda: anyio.CapacityLimiter(math.inf))
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -300,10 +298,11 @@ class Worker:
     def _encode_result(self, record: JobRecord, outcome: Outcome) -> Outcome:
         try:
             result = self.codec.encode_result(record.task, outcome.result)
-        except NotEncodableError as error:
+        except Exception as error:  # a codec of the user's may raise anything
             # The work is done and paid for; only its result cannot be kept.
-            self.announce(events.ResultDropped(self.ledger.now(), record.id, record.task, str(error)))
-            return attrs.evolve(outcome, result=None, error=f"result not kept: {error}")
+            problem = str(error) if isinstance(error, NotEncodableError) else _one_line(error)
+            self.announce(events.ResultDropped(self.ledger.now(), record.id, record.task, problem))
+            return attrs.evolve(outcome, result=None, error=f"result not kept: {problem}")
         return outcome if result is outcome.result else attrs.evolve(outcome, result=result)
 
     def _announce_end(self, settled: Settled, outcome: Outcome) -> None:

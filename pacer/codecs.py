@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
 
 from pacer._errors import NotEncodableError
 
 __all__ = ["InProcessCodec", "JsonCodec"]
+
+# Python reads and writes decimal integers of at most 4300 digits unless it is told otherwise; 10**4299 has 14 281 bits.
+LONGEST_INT = 14_000
+_TOO_DEEP = "is nested too deeply, or holds itself"
 
 
 @attrs.frozen
@@ -47,10 +51,10 @@ class JsonCodec:
     def encode_call(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
         """Raises NotEncodableError, naming the argument."""
         for index, value in enumerate(args):
-            _check(value, f"argument {index + 1} of {task}")
+            _check_all(value, f"argument {index + 1} of {task}")
         for name, value in kwargs.items():
-            _check(value, f"argument {name!r} of {task}")
-        return _dump([list(args), dict(kwargs)])
+            _check_all(value, f"argument {name!r} of {task}")
+        return _dump([list(args), dict(kwargs)], f"the arguments of {task}")
 
     def decode_call(self, payload: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
         """Raises ValueError for what `encode_call` did not write."""
@@ -59,27 +63,37 @@ class JsonCodec:
 
     def encode_result(self, task: str, result: Any) -> str:
         """Raises NotEncodableError."""
-        _check(result, f"the result of {task}")
-        return _dump(result)
+        where = f"the result of {task}"
+        _check_all(result, where)
+        return _dump(result, where)
 
     def decode_result(self, payload: Any) -> Any:
         """None for a job without a stored result."""
         return None if payload is None else json.loads(payload)
 
 
-def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+def _dump(value: Any, where: str) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except RecursionError:
+        _refuse(where, _TOO_DEEP)
+
+
+def _check_all(value: Any, where: str) -> None:
+    try:
+        _check(value, where)
+    except RecursionError:
+        _refuse(where, _TOO_DEEP)
 
 
 def _check(value: Any, where: str) -> None:
     kind = type(value)
-    if value is None or kind in (bool, int):
+    if value is None or kind is bool:
         return
-    if kind is str:
+    if kind is int or kind is float:
+        _check_number(value, where)
+    elif kind is str:
         _check_text(value, where)
-    elif kind is float:
-        if not math.isfinite(value):
-            _refuse(where, f"is {value}, which JSON does not have")
     elif kind is list:
         for index, item in enumerate(value):
             _check(item, f"{where}[{index}]")
@@ -94,6 +108,14 @@ def _check(value: Any, where: str) -> None:
         _refuse(where, f"is of type {kind.__name__}, which JSON does not have{hint}")
 
 
+def _check_number(value: float, where: str) -> None:
+    if isinstance(value, int):
+        if value.bit_length() > LONGEST_INT:
+            _refuse(where, f"is an integer of more than {LONGEST_INT} bits; pass it as text")
+    elif not math.isfinite(value):
+        _refuse(where, f"is {value}, which JSON does not have")
+
+
 def _check_text(value: str, where: str) -> None:
     try:
         value.encode()
@@ -101,7 +123,7 @@ def _check_text(value: str, where: str) -> None:
         _refuse(where, "has a lone surrogate, which cannot be written as UTF-8")
 
 
-def _refuse(where: str, problem: str) -> None:
+def _refuse(where: str, problem: str) -> NoReturn:
     msg = (
         f"{where} {problem}. Pass plain data (str, int, float, bool, None, list, dict) such as an id that the job "
         "looks up, give the store another codec, or enqueue the function unregistered to keep the job in this process."

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from pacer import (
     BoundedQueue,
     JobState,
+    NotEncodableError,
     NotRunningError,
     QueueFullError,
+    ResultUnavailableError,
     Scheduler,
     UnknownJobError,
     call,
     events,
 )
 from pacer.backoff import ConstantBackoff
+from pacer.codecs import InProcessCodec, JsonCodec
 from pacer.stores import MemoryStore
 from pacer.testing import Recorder
 
@@ -119,6 +124,41 @@ async def test_a_call_that_never_became_a_job_is_not_kept() -> None:
         with pytest.raises(ValueError, match="expected a function"):
             await scheduler.enqueue_many([call(nothing), call(5)])  # type: ignore[arg-type]
         assert len(calls) == 2
+
+
+async def test_a_plain_function_that_gives_an_awaitable_is_awaited() -> None:
+    ran = []
+
+    async def work(n: int) -> int:
+        ran.append(n)
+        return n
+
+    async with Scheduler() as scheduler:
+        assert await scheduler.wait(await scheduler.enqueue(lambda: work(3))) == 3
+    assert ran == [3]
+
+
+async def test_a_result_that_breaks_the_codec_stops_nobody() -> None:
+    class Odd:
+        """A codec that cannot write results, and says so in its own way."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(InProcessCodec(), name)
+
+        def encode_result(self, task: str, result: Any) -> Any:
+            raise RuntimeError("of the codec")
+
+    store = MemoryStore()
+    store.codec = Odd()  # type: ignore[assignment]
+    async with Scheduler(store=store) as scheduler:
+        with pytest.raises(ResultUnavailableError, match="of the codec"):
+            await scheduler.wait(await scheduler.enqueue(nothing))
+
+
+@pytest.mark.parametrize("value", [10**5000, nested()], ids=["huge", "deep"])
+def test_what_json_cannot_write_is_refused_and_named(value: Any) -> None:
+    with pytest.raises(NotEncodableError, match="argument 1 of work"):
+        JsonCodec().encode_call("work", [value], {})
 
 
 async def test_a_job_whose_cleanup_fails_at_the_stop_is_unfinished_and_not_failed() -> None:
@@ -282,3 +322,25 @@ async def test_a_job_that_has_found_room_is_not_refused_because_the_store_is_slo
             await scheduler.enqueue(nothing)
         assert anyio.current_time() == pytest.approx(3)
         assert (await scheduler.status()).pending == 1
+
+
+@pytest.mark.real_time
+async def test_a_thread_that_was_given_up_keeps_no_other_job_from_running() -> None:
+    started, let_go = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        started.set()
+        let_go.wait(60)
+
+    def quick() -> str:
+        return "quick"
+
+    try:
+        async with Scheduler() as scheduler:
+            receipt = await scheduler.enqueue(hang)
+            with anyio.fail_after(30):
+                await anyio.to_thread.run_sync(started.wait)
+                await scheduler.cancel(receipt.job_id)
+                assert await scheduler.wait(await scheduler.enqueue(quick)) == "quick"
+    finally:
+        let_go.set()
