@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import os
 import sqlite3
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import aiosqlite
 import attrs
 
-from pacer._errors import PacerError, StoreError
+from pacer._errors import PacerError, StoreError, StoreUnavailableError
 from pacer.stores._sqlite_errors import store_error
 
 T = TypeVar("T")
@@ -77,10 +78,15 @@ class Transactions:
     commits: int = attrs.field(init=False, default=0)
     failure: Exception | None = attrs.field(init=False, default=None)
     _unit: Unit = attrs.field(init=False)
+    # Whole, since the process may change its directory; SQLite keeps the whole path as well.
+    _location: Path = attrs.field(init=False)
+    _identity: tuple[int, int] = attrs.field(init=False)
 
     def connect(self, connection: sqlite3.Connection) -> None:
         """The connection is open."""
         self._unit = self.connected(connection)
+        self._location = self.path.absolute()
+        self._identity = _identity(self._location)
 
     def run(self, connection: sqlite3.Connection) -> None:
         """All of the batch in one transaction; if that fails, each of it in one of its own."""
@@ -106,6 +112,7 @@ class Transactions:
                     self._run_alone(connection, one)
 
     def _begin(self, connection: sqlite3.Connection, writes: bool) -> None:
+        self._check_in_place()
         if connection.in_transaction:  # an earlier rollback has failed
             connection.execute("ROLLBACK")
         connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
@@ -114,6 +121,17 @@ class Transactions:
             connection.execute("ROLLBACK")
             connection.execute("BEGIN IMMEDIATE")
             self._unit.begin(True)
+
+    def _check_in_place(self) -> None:
+        """SQLite does not look, in WAL mode: jobs would be acknowledged in a file that nobody can open again."""
+        with contextlib.suppress(OSError):
+            if _identity(self._location) == self._identity:
+                return
+        msg = (
+            f"{self.path}: the file was deleted, moved or replaced while it was in use. Put it back, or stop all "
+            f"processes that use it and start them again."
+        )
+        raise StoreUnavailableError(msg)
 
     def _run_together(self, connection: sqlite3.Connection, batch: Sequence[Operation[Any]]) -> None:
         """Raises what went wrong, unless an operation merely refused."""
@@ -145,6 +163,12 @@ class Transactions:
         with contextlib.suppress(sqlite3.Error):
             if connection.in_transaction:  # some errors have rolled back already
                 connection.execute("ROLLBACK")
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """What tells the file at this path from another one that takes its place."""
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
 
 
 class GroupConnection(sqlite3.Connection):
