@@ -41,6 +41,11 @@ INTERRUPTED = Outcome(OutcomeKind.IGNORED)
 LEAST_THROTTLE_HOLD = 0.001
 
 
+def never(when: When) -> bool:
+    """Whether a job can never start, as one that costs more than its limit allows: it must not stop those behind it."""
+    return when.at == math.inf and not when.on_event
+
+
 @attrs.frozen
 class Fate:
     """What becomes of a job.

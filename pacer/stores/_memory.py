@@ -16,7 +16,7 @@ import attrs
 
 from pacer._errors import LeaseLostError
 from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
-from pacer._rules import INTERRUPTED, Fate, Rules
+from pacer._rules import INTERRUPTED, Fate, Rules, never
 from pacer._snapshot import QueueState, Running, Snapshot
 from pacer._validation import optional_seconds, positive, whole
 from pacer.codecs import InProcessCodec
@@ -138,8 +138,8 @@ class MemoryLedger:
         now = self.now()
         fresh = self._fresh(records)
         dropped = self._admit(fresh, now) if fresh else []
-        positions = {record.id: self._insert(record, now) for record in fresh}
-        jobs = [self._added(record, positions.pop(record.id, None), now) for record in records]
+        new = {id(record) for record in fresh}
+        jobs = [self._added(record, id(record) in new, now) for record in records]
         return Addition(jobs, dropped, self._snapshot(now))
 
     def _fresh(self, records: Sequence[JobRecord]) -> list[JobRecord]:
@@ -147,21 +147,19 @@ class MemoryLedger:
         fresh = [record for record in records if self._existing(record) is None]
         if len(fresh) < 2:
             return fresh
-        ids, uniques = set[str](), set[str]()
-        for record in tuple(fresh):
-            if record.id in ids or record.unique in uniques:
-                fresh.remove(record)
-            ids.add(record.id)
-            if record.unique is not None:
-                uniques.add(record.unique)
-        return fresh
+        first, uniques = dict[str, JobRecord](), set[str]()
+        for record in fresh:
+            if record.id not in first and record.unique not in uniques:
+                first[record.id] = record
+                if record.unique is not None:
+                    uniques.add(record.unique)
+        return list(first.values())
 
-    def _added(self, record: JobRecord, position: int | None, now: float) -> Added:
-        """`position` is that of a new job."""
-        if position is not None:
-            return Added(record, position, created=True)
-        old = self._existing(record)
-        assert old is not None  # noqa: S101 - it was in the way of this one just now
+    def _added(self, record: JobRecord, new: bool, now: float) -> Added:
+        """One after the other, so that each position is that at the moment at which the job came in."""
+        old = None if new else self._existing(record)
+        if old is None:
+            return Added(record, self._insert(record, now), created=True)
         return Added(old, self._position(old, now), created=False)
 
     def _existing(self, record: JobRecord) -> JobRecord | None:
@@ -219,9 +217,10 @@ class MemoryLedger:
             if when.at <= now:
                 return record
             upcoming = min(when, upcoming, key=lambda one: one.at)
-            if not when.lane:
+            if when.lane:
+                blocked.add(record.key)
+            elif not never(when):
                 return upcoming
-            blocked.add(record.key)
         ready_at = data.waiting.next_ready_at()
         if ready_at is not None and ready_at < upcoming.at:
             return When(ready_at, on_event=True, reason="the next job is delayed")

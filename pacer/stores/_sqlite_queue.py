@@ -10,7 +10,7 @@ import attrs
 
 from pacer._errors import LeaseLostError, QueueFullError
 from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
-from pacer._rules import INTERRUPTED, Fate, Rules
+from pacer._rules import INTERRUPTED, Fate, Rules, never
 from pacer._snapshot import Snapshot
 from pacer.protocols import Added, Addition, Beat, Claimed, Settled, When
 from pacer.stores._sqlite_rows import Encoded, decode, encode
@@ -150,9 +150,10 @@ class SqlQueue:
                     return Claimed(jobs, _EMPTY, now)
                 continue
             upcoming = min(when, upcoming, key=lambda one: one.at)
-            if not when.lane:
+            if when.lane:
+                blocked.add(record.key)
+            elif not never(when):
                 return Claimed(jobs, upcoming, now)
-            blocked.add(record.key)
         ready_at = view.next_ready_at()
         if ready_at is not None and ready_at < upcoming.at:
             upcoming = When(ready_at, on_event=True, reason="the next job is delayed")
