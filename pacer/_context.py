@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 
 import anyio.from_thread
 import attrs
@@ -22,6 +22,7 @@ class CurrentJob:
     _record: JobRecord
     _on_progress: Callable[[JobRecord], None]
     _thread: int = attrs.field(init=False, factory=threading.get_ident)
+    _over: bool = attrs.field(init=False, default=False)
 
     @property
     def id(self) -> str:
@@ -41,6 +42,8 @@ class CurrentJob:
     def progress(self, fraction: float, message: str = "") -> None:
         """Say how far the job is; may be called as often as you like, from threads too.
 
+        Once the run has ended it does nothing: a thread that was given up says nothing of the next run.
+
         Args:
             fraction: Share done; clamped to 0 .. 1.
             message: For people: "page 3 of 7".
@@ -51,12 +54,16 @@ class CurrentJob:
         if math.isnan(fraction):
             msg = "progress: fraction must be a number between 0 and 1, got nan"
             raise ValueError(msg)
-        self._record.progress = min(max(float(fraction), 0.0), 1.0)
-        self._record.message = message
+        share = min(max(float(fraction), 0.0), 1.0)
         if threading.get_ident() == self._thread:
-            self._on_progress(self._record)
+            self._note(share, message)
         else:
-            anyio.from_thread.run_sync(self._on_progress, self._record)
+            anyio.from_thread.run_sync(self._note, share, message)
+
+    def _note(self, share: float, message: str) -> None:
+        if not self._over:
+            self._record.progress, self._record.message = share, message
+            self._on_progress(self._record)
 
 
 def current_job() -> CurrentJob:
@@ -72,5 +79,12 @@ def current_job() -> CurrentJob:
         raise LookupError(msg) from None
 
 
-enter_job = _current.set
-leave_job = _current.reset
+def enter_job(job: CurrentJob) -> Token[CurrentJob]:
+    """Make it the current job; `leave_job` takes the token."""
+    return _current.set(job)
+
+
+def leave_job(job: CurrentJob, token: Token[CurrentJob]) -> None:
+    """Its run has ended."""
+    _current.reset(token)
+    job._over = True

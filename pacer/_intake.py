@@ -14,7 +14,7 @@ from pacer import events
 from pacer._errors import QueueFullError
 from pacer._job import JobRecord
 from pacer._options import JobOptions
-from pacer._receipt import BatchReceipt, Receipt
+from pacer._receipt import BatchReceipt, Receipt, facts
 from pacer._signals import Turn
 from pacer._tasks import Call, Task, TaskRegistry, unregistered
 from pacer._worker import LocalCall, Worker
@@ -167,7 +167,13 @@ class Intake:
                 events.JobEnqueued(addition.snapshot.now, record.id, record.task, added.position or 0)
             )
         return Receipt(
-            record.id, added.position, added.created, record.state, self._worker.rules, addition.snapshot, record
+            record.id,
+            added.position,
+            added.created,
+            record.state,
+            self._worker.rules,
+            addition.snapshot,
+            facts(record),
         )
 
 

@@ -72,4 +72,11 @@ class LoggingObserver:
         if self.logger.isEnabledFor(line.level):
             name, at, *shown = line.values(event)
             extra = dict(zip(line.names, (name, at, *shown), strict=True))
-            self.logger.log(line.level, line.text, name, *shown, extra=extra)
+            self.logger.log(line.level, line.text, name, *map(_printable, shown), extra=extra)
+
+
+def _printable(value: Any) -> Any:
+    """Ids, reasons and messages may come from anywhere: no line break of theirs may look like a line of the log."""
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in value)

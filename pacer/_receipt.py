@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Generic
 
@@ -15,6 +15,25 @@ from pacer._rules import Rules
 from pacer._snapshot import Snapshot
 
 T_co = TypeVar("T_co", covariant=True, default=Any)
+
+
+@attrs.define(eq=False)
+class Facts:
+    """What a forecast asks of a job, as it was when it was enqueued; without its arguments and its result."""
+
+    id: str
+    task: str
+    key: str | None
+    priority: int
+    cost: Mapping[str, float]
+    created_at: float
+    ready_at: float
+    started_at: None = None
+
+
+def facts(record: JobRecord) -> Facts:
+    """Of a job just enqueued."""
+    return Facts(record.id, record.task, record.key, record.priority, record.cost, record.created_at, record.ready_at)
 
 
 @attrs.frozen
@@ -34,7 +53,7 @@ class Receipt(Generic[T_co]):
     state: JobState
     _rules: Rules = attrs.field(repr=False, eq=False)
     _snapshot: Snapshot = attrs.field(repr=False, eq=False)
-    _record: JobRecord = attrs.field(repr=False, eq=False)
+    _facts: Facts = attrs.field(repr=False, eq=False)
 
     @cached_property
     def estimate(self) -> Estimate | None:
@@ -44,14 +63,14 @@ class Receipt(Generic[T_co]):
         """
         if self.position is None:
             return None
-        return forecast_start(self._rules, self._snapshot, self._record, self.position)
+        return forecast_start(self._rules, self._snapshot, self._facts, self.position)
 
     @cached_property
     def completion(self) -> Estimate | None:
         """Time from enqueueing until it has run once; None where `estimate` is."""
         if self.position is None:
             return None
-        return forecast_end(self._rules, self._snapshot, self._record, self.position)
+        return forecast_end(self._rules, self._snapshot, self._facts, self.position)
 
 
 @attrs.frozen

@@ -203,7 +203,8 @@ class Worker:
         waited = started_at - max(record.ready_at, record.created_at)
         self.announce(events.JobStarted(started_at, record.id, record.task, record.attempt, waited))
         self._running[record.id] = (record, scope)
-        token = enter_job(CurrentJob(record, self._on_progress))
+        current = CurrentJob(record, self._on_progress)
+        token = enter_job(current)
         before = cancellations()
         try:
             return await self._call(record)
@@ -220,7 +221,7 @@ class Worker:
             # If this is a cancellation, then of another task: nobody has cancelled this one.
             return Outcome(OutcomeKind.FAILED, error=_one_line(error))
         finally:
-            leave_job(token)
+            leave_job(current, token)
             del self._running[record.id]
 
     async def _call(self, record: JobRecord) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
@@ -14,18 +15,23 @@ import pytest
 
 from pacer import (
     BoundedQueue,
+    CurrentJob,
     JobState,
     NotEncodableError,
     NotRunningError,
     QueueFullError,
     ResultUnavailableError,
+    Retry,
     Scheduler,
+    Throttled,
     UnknownJobError,
     call,
+    current_job,
     events,
 )
 from pacer.backoff import ConstantBackoff
 from pacer.codecs import InProcessCodec, JsonCodec
+from pacer.pacing import TokenBucket
 from pacer.stores import MemoryStore
 from pacer.testing import Recorder
 
@@ -275,6 +281,15 @@ async def test_a_scheduler_that_is_cancelled_says_that_it_has_stopped(recorder: 
     assert ended == [pytest.approx(1)]
 
 
+async def test_a_job_that_can_never_start_does_not_stop_the_others() -> None:
+    async with Scheduler(pacing=TokenBucket(1)) as scheduler:
+        with contextlib.suppress(ValueError):
+            await scheduler.options(cost={"requests": 2}).enqueue(nothing)
+        receipt = await scheduler.enqueue(nothing)
+        with anyio.fail_after(100):
+            await scheduler.wait(receipt)
+
+
 async def test_without_memory_of_finished_jobs_one_can_still_be_cancelled(recorder: Recorder) -> None:
     async with Scheduler(store=MemoryStore(keep_finished=0), observers=(recorder,)) as scheduler:
         await scheduler.pause()
@@ -283,12 +298,62 @@ async def test_without_memory_of_finished_jobs_one_can_still_be_cancelled(record
     assert recorder.of(events.JobCancelled)
 
 
+async def test_what_a_function_says_after_its_end_is_not_taken_for_progress_of_the_next_run(
+    recorder: Recorder,
+) -> None:
+    kept: list[CurrentJob] = []
+
+    async def work() -> None:
+        kept.append(current_job())
+        if len(kept) == 1:
+            raise OSError
+        await anyio.sleep(10)
+
+    retry = Retry(attempts=2, backoff=ConstantBackoff(5))
+    async with Scheduler(observers=(recorder,)) as scheduler:
+        receipt = await scheduler.options(retry=retry).enqueue(work)
+        await anyio.sleep(6)
+        kept[0].progress(0.9, "of the first run")
+        assert (await scheduler.job(receipt.job_id)).progress is None
+        await scheduler.wait(receipt)
+        kept[1].progress(0.9)
+        assert (await scheduler.job(receipt.job_id)).progress is None
+    assert not recorder.of(events.JobProgressed)
+
+
 async def test_a_job_that_is_cancelled_while_the_scheduler_stops_is_told_as_cancelled(recorder: Recorder) -> None:
     async with Scheduler(observers=(recorder,)) as scheduler:
         receipt = await scheduler.enqueue(anyio.sleep, 100)
         await anyio.sleep(1)
         await scheduler.cancel(receipt.job_id)
     assert recorder.names[-2:] == ["JobCancelled", "SchedulerStopped"]
+
+
+async def test_a_reason_with_line_breaks_is_logged_on_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    calls = []
+
+    async def work() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise Throttled(1, "slow\ndown")
+
+    with caplog.at_level(logging.DEBUG, "pacer"):
+        async with Scheduler() as scheduler:
+            await scheduler.wait(await scheduler.options(job_id="my\njob").enqueue(work))
+    assert len(calls) == 2
+    assert not [record for record in caplog.records if len(record.getMessage().splitlines()) != 1]
+
+
+async def test_the_estimate_of_a_receipt_is_of_the_moment_of_enqueueing() -> None:
+    async def work() -> None:
+        raise OSError
+
+    retry = Retry(attempts=2, backoff=ConstantBackoff(1000))
+    async with Scheduler() as scheduler:
+        receipt = await scheduler.options(retry=retry).enqueue(work)
+        await anyio.sleep(10)
+        assert receipt.estimate is not None
+        assert receipt.estimate.seconds == 0
 
 
 class SlowLedger:
