@@ -146,7 +146,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             return poll(None)
         msg = (
             f"nothing can happen any more at virtual time {self._now:g}: no task can go on, no timer is set. If a "
-            f"thread was to wake one of them, await it inside `with outside():`. {self._waiting_tasks()}"
+            f"thread was to wake one of them, await it inside `with outside():`, or wrap the store in HeldStore. "
+            f"{self._waiting_tasks()}"
         )
         raise VirtualTimeError(msg)
 
