@@ -13,7 +13,7 @@ from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
 from pacer._rules import INTERRUPTED, Fate, Rules, never
 from pacer._snapshot import Snapshot
 from pacer.protocols import Added, Addition, Beat, Claimed, Settled, When
-from pacer.stores._sqlite_rows import Encoded, decode, encode
+from pacer.stores._sqlite_rows import Encoded, decode, encode, storable_text
 from pacer.stores._sqlite_table import JobTable
 from pacer.stores._sqlite_view import QueueView
 
@@ -210,7 +210,9 @@ class SqlQueue:
             ending = Ending(fate, job.cancel_requested)
             self._requeue(job, fate, job.recoveries)
         else:
-            result = self._storable_result(outcome.result)
+            result, problem = self._storable_result(outcome.result)
+            if problem:
+                fate = attrs.evolve(fate, error=problem)
             ending = Ending(fate, job.cancel_requested, view.now, result)
             self.table.finish(job, fate, job.recoveries, view.now, result)
         return ending, Settled(held, outcome.hold, view.state)
@@ -257,12 +259,16 @@ class SqlQueue:
         self.table.finish(job, fate, job.recoveries, self.view.now, None)
         Ending(fate, job.cancel_requested, self.view.now).apply(job)
 
-    def _storable_result(self, result: Any) -> Any:
-        """The result, unless the codec gave something that SQLite cannot hold: the job has succeeded all the same."""
-        if result is None or isinstance(result, str | bytes):
-            return result
-        self.rules.guard.note(type(result), "encode_result", "the codec must give str or bytes; the result was dropped")
-        return None
+    def _storable_result(self, result: Any) -> tuple[Any, str]:
+        """The result, unless the codec gave what SQLite cannot hold: the job has succeeded all the same. And why."""
+        if isinstance(result, str) and (result.isascii() or storable_text(result) == result):
+            return result, ""
+        if result is None or isinstance(result, bytes):
+            return result, ""
+        what = "a lone surrogate" if isinstance(result, str) else type(result).__name__
+        problem = f"the codec must give str or bytes of Unicode, it gave {what}"
+        self.rules.guard.note(type(result), "encode_result", problem)
+        return None, f"result not kept: {problem}"
 
     # -- what people ask and say -------------------------------------------------------------------------------------
 

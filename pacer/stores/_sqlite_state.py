@@ -22,6 +22,17 @@ def encode_state(state: QueueState) -> str:
     return json.dumps(state.to_json(), separators=(",", ":"))
 
 
+def writable(state: QueueState, last: QueueState, rules: Rules) -> QueueState:
+    """The state with what JSON can hold; a strategy that has given anything else keeps what it had `last`."""
+    for name in _STRATEGIES:
+        try:
+            json.dumps(getattr(state, name))
+        except (TypeError, ValueError, RecursionError) as error:
+            rules.guard.note(getattr(rules, name), "state", error)
+            state = attrs.evolve(state, **{name: getattr(last, name)})
+    return state
+
+
 def parts_of(rules: Rules) -> dict[str, Any]:
     """Which classes the learned states belong to: the state of one is not fed to another."""
     return {name: _fingerprint(getattr(rules, name)) for name in _STRATEGIES}

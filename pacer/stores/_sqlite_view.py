@@ -15,7 +15,7 @@ from pacer._job import JobRecord
 from pacer._rules import Rules
 from pacer._snapshot import QueueState, Running, Snapshot
 from pacer.stores._sqlite_rows import COLUMNS, FACTS, decode
-from pacer.stores._sqlite_state import decode_state, encode_state, parts_of
+from pacer.stores._sqlite_state import decode_state, encode_state, parts_of, writable
 
 _READY: Final = "FROM pacer_jobs WHERE queue = ? AND place IS NOT NULL"
 _DELAYED: Final = "FROM pacer_jobs WHERE queue = ? AND due IS NOT NULL"
@@ -93,7 +93,7 @@ class QueueView:
         if not self.dirty:
             return
         if self.state is not self._written:
-            self._state_text = encode_state(self.state)
+            self._state_text = self._encoded_state()
         self.cursor.execute(
             "UPDATE pacer_queues SET state = ?, clock_offset = ?, clock_last = ?, ready = ?, delayed = ?, "
             "last_seq = ?, arrivals = ?, roster = ? WHERE id = ?",
@@ -111,6 +111,13 @@ class QueueView:
         )
         self._written = self.state
         self.dirty = False
+
+    def _encoded_state(self) -> str:
+        try:
+            return encode_state(self.state)
+        except (TypeError, ValueError, RecursionError):  # a strategy has given what is no plain data
+            self.state = writable(self.state, self._written or self.rules.initial(), self.rules)
+            return encode_state(self.state)
 
     def forget(self) -> None:
         """The transaction was rolled back: what is in memory may be wrong."""
