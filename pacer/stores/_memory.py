@@ -14,7 +14,7 @@ import anyio
 import anyio.lowlevel
 import attrs
 
-from pacer._errors import LeaseLostError
+from pacer._errors import LeaseLostError, StoreError
 from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
 from pacer._rules import INTERRUPTED, Fate, Rules, never
 from pacer._snapshot import QueueState, Running, Snapshot
@@ -50,7 +50,8 @@ class MemoryStore:
     """Keeps jobs in the memory of this process: fast, any argument and result, gone when the process ends.
 
     The object is the data: a scheduler that is stopped and started again on it finds its jobs and what it learned.
-    Several schedulers of one process may share it; give it a `lease` if one of them can vanish without stopping.
+    Several schedulers of one process may share a queue of it if it has a `lease`: with its heartbeats they hear of
+    each other.
 
     Not for jobs that must survive the process: use `pacer.stores.sqlite.SqliteStore`.
 
@@ -73,8 +74,17 @@ class MemoryStore:
 
     @asynccontextmanager
     async def open(self, queue: str, rules: Rules, worker: str) -> AsyncGenerator[MemoryLedger]:
-        """Open one queue for one worker."""
+        """Open one queue for one worker.
+
+        Raises:
+            StoreError: Another one has it open, and without a lease neither would hear of the other.
+        """
         data = self._queues.setdefault(queue, _Queue(rules.initial()))
+        if data.workers and self.lease is None:
+            msg = (
+                f"the queue {queue!r} is open already; schedulers share it if the store has one: MemoryStore(lease=30)"
+            )
+            raise StoreError(msg)
         clock = self._clock(data)
         ledger = MemoryLedger(self, data, rules, worker, clock, time.time() - clock())
         ledger.hello(frozenset())

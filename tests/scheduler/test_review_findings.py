@@ -23,6 +23,7 @@ from pacer import (
     ResultUnavailableError,
     Retry,
     Scheduler,
+    StoreError,
     Throttled,
     UnknownJobError,
     call,
@@ -279,6 +280,24 @@ async def test_a_scheduler_that_is_cancelled_says_that_it_has_stopped(recorder: 
                 await anyio.sleep(100)
     assert recorder.names[-1] == "SchedulerStopped"
     assert ended == [pytest.approx(1)]
+
+
+async def test_schedulers_share_a_queue_in_memory_only_where_they_hear_of_each_other() -> None:
+    async def work() -> str:
+        return "done"
+
+    async with Scheduler(store=(store := MemoryStore())), Scheduler(store=store, name="another queue"):
+        with pytest.raises(StoreError, match=r"MemoryStore\(lease=30\)"):
+            await Scheduler(store=store).__aenter__()
+    store = MemoryStore(lease=30)
+    producer, consumer = Scheduler(store=store), Scheduler(store=store)
+    consumer.task(name="work")(work)
+    async with producer, consumer:
+        producer.task(name="work")(work)
+        await anyio.sleep(1)
+        receipt = await producer.enqueue(work)
+        with anyio.fail_after(100):
+            assert await consumer.wait(receipt.job_id) == "done"
 
 
 async def test_a_job_that_can_never_start_does_not_stop_the_others() -> None:
