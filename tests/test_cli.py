@@ -53,7 +53,7 @@ def test_without_the_cli_extra_one_line_says_what_to_install() -> None:
     )
 
 
-@pytest.mark.parametrize("package", ["fastapi", "uvicorn", "openai", "sse_starlette", "aiosqlite"])
+@pytest.mark.parametrize("package", ["typer", "rich", "fastapi", "uvicorn", "openai", "sse_starlette", "aiosqlite"])
 def test_without_the_demo_extra_one_line_says_what_to_install(package: str) -> None:
     done = python(WITHOUT.format(names={package}, arguments=["demo", "--once"]))
     assert done.returncode == 1

@@ -71,6 +71,7 @@ async def analyse(client: AsyncOpenAI, model: str, document: str) -> str:
     Raises:
         Throttled: The service said "not now" (429), with the time that it named.
         openai.APIError: Anything else went wrong.
+        ValueError: What it answered is no chat completion.
     """
     try:
         answer = await client.chat.completions.create(
@@ -81,7 +82,14 @@ async def analyse(client: AsyncOpenAI, model: str, document: str) -> str:
         if is_permanent(error.code or "", error.message):
             raise
         raise Throttled(retry_after(error.response.headers), error.code or "429") from error
-    return answer.choices[0].message.content or ""
+    try:
+        content = answer.choices[0].message.content
+    except (AttributeError, IndexError, TypeError):  # the client library does not check what it was sent
+        content = None
+    if not content:
+        msg = "the service answered without a text; is its base URL that of an OpenAI-compatible interface?"
+        raise ValueError(msg)
+    return content
 
 
 def is_permanent(code: str, message: str) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -40,11 +41,17 @@ class Options:
 
 
 def run_demo(options: Options, console: Console, environment: Mapping[str, str] = os.environ) -> int:
-    """Run the demo until it is done (`once`) or interrupted. Returns the exit code: 1 if a paper failed, else 0.
+    """Run the demo until it is done (`once`) or interrupted, on the main thread.
+
+    Returns:
+        The exit code: 1 if a paper failed, 130 if `once` was interrupted before all was done, else 0.
 
     Raises:
         DemoError: It cannot go on; the message says what to do.
     """
+    if options.port == options.upstream_port != 0:
+        msg = f"the application and the upstream cannot share port {options.port}; choose another one with --port"
+        raise DemoError(msg)
     # The display says what matters.
     logging.getLogger("pacer").addHandler(logging.NullHandler())
     speed = FAST if options.fast else 1.0
@@ -61,7 +68,9 @@ def run_demo(options: Options, console: Console, environment: Mapping[str, str] 
         _announce_papers(console, client)
         progress = _watch(client, console, speed, options.once)
         _summarise(console, progress, upstream_port)
-        return 1 if progress.count(*FAILED) else 0
+        if progress.count(*FAILED):
+            return 1
+        return 130 if options.once and not progress.drained else 0
 
 
 def default_db(environment: Mapping[str, str], fast: bool) -> Path:
@@ -111,21 +120,42 @@ def _announce_papers(console: Console, client: DemoClient) -> None:
     if console.is_terminal:
         return
     for sample, one in zip(samples, accepted, strict=True):
-        where = f"accepted at position {one['queue_position']}, starts in {waiting_time(one)}"
-        text = where if one["queue_position"] else "known from the last run"
+        text = "accepted" if one["created"] else "known from the last run"
+        if one["queue_position"]:
+            text += f" at position {one['queue_position']}, starts in {waiting_time(one)}"
         console.print(f"{sample.number:<8} {text}", highlight=False, soft_wrap=True)
 
 
 def _watch(client: DemoClient, console: Console, speed: float, once: bool) -> Progress:
     """Show progress until all is done; without `once` until Ctrl-C."""
-    pause, progress = threading.Event(), client.progress()
-    with suppress(KeyboardInterrupt), display_on(console, once) as display:
-        while not (once and progress.drained):
+    with _interrupted() as interrupted, display_on(console, once) as display:
+        progress = client.progress()
+        while not (interrupted.is_set() or (once and progress.drained)):
             display.show(progress)
-            pause.wait(0.05 if speed > 1 else 0.25)
+            interrupted.wait(0.05 if speed > 1 else 0.25)
             progress = client.progress()
         display.show(progress)
     return progress
+
+
+@contextmanager
+def _interrupted() -> Iterator[threading.Event]:
+    """Set by the first Ctrl-C or SIGTERM; a second Ctrl-C breaks off at once.
+
+    The usual KeyboardInterrupt may come up where Python drops it: in a finalizer that happens to run.
+    """
+    event = threading.Event()
+
+    def remember(*_: object) -> None:
+        event.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {sign: signal.signal(sign, remember) for sign in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for sign, handler in before.items():
+            signal.signal(sign, handler)
 
 
 def _summarise(console: Console, progress: Progress, upstream_port: int | None) -> None:
@@ -137,3 +167,5 @@ def _summarise(console: Console, progress: Progress, upstream_port: int | None) 
         gaps = [later["at"] - sooner["at"] for sooner, later in pairwise(calls)]
         if gaps:
             console.print(f"The upstream saw {len(calls)} calls, never two within {seconds(min(gaps))}.")
+    if not progress.drained:
+        console.print("The same command goes on with the others.")

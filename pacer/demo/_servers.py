@@ -43,7 +43,8 @@ def serving(app: FastAPI, port: int, option: str, hint: str = "") -> Iterator[st
         while thread.is_alive() and not server.started:
             thread.join(0.01)
         if not server.started:
-            msg = f"the server does not start: {failures[0] if failures else 'no reason given'}{hint and '; '}{hint}"
+            why = str(failures[0] if failures else "no reason given").rstrip(".")
+            msg = f"the server does not start: {why}{hint and '; '}{hint}"
             raise DemoError(msg)
         yield f"http://{HOST}:{listener.getsockname()[1]}"
     finally:

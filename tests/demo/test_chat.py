@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 from openai import RateLimitError
 
@@ -106,3 +106,30 @@ async def test_a_429_for_an_overdue_bill_is_a_failure_and_is_asked_once() -> Non
             with pytest.raises(RateLimitError):
                 await analyse(client, "m", PAPER)
     assert len(asked) == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.asyncio_only
+@pytest.mark.real_time
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>a login page</html>",
+        b'{"hello": []}',
+        b'{"choices": []}',
+        b'{"choices": [{"message": null}]}',
+        b'{"choices": [{"message": {"role": "assistant", "content": null}}]}',
+    ],
+)
+async def test_an_answer_that_holds_no_text_is_a_failure_that_says_so(body: bytes) -> None:
+    app = FastAPI()
+
+    @app.post("/v1/chat/completions")
+    async def complete() -> Response:
+        media_type = "text/html" if body.startswith(b"<") else "application/json"
+        return Response(body, media_type=media_type)
+
+    with serving(app, 0, "--upstream-port") as url:
+        async with ChatService(base_url=f"{url}/v1", api_key="k", model="m").client() as client:
+            with pytest.raises(ValueError, match="without a text"):
+                await analyse(client, "m", PAPER)

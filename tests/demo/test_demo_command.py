@@ -146,6 +146,38 @@ def test_an_interrupted_demo_stops_cleanly_and_goes_on_later(
     assert "6 of 6 papers analysed" in done.stdout
 
 
+def test_a_demo_that_was_to_end_by_itself_and_is_interrupted_says_that_it_is_not_done(
+    clean_environment: dict[str, str], tmp_path: Path
+) -> None:
+    db = tmp_path / "demo.db"
+    slow = [argument for argument in COMMAND if argument != "--fast"]
+    with subprocess.Popen(
+        [*slow, "--once", "--db", str(db)], env=clean_environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert any("waits: " in line for line in process.stdout)
+        process.send_signal(signal.SIGINT)
+        output = process.communicate(timeout=60)[0]
+    assert process.returncode == 130
+    assert output.endswith("papers analysed, 429s absorbed: 0.\nThe same command goes on with the others.\n")
+    done = run(["--once", "--db", str(db)], clean_environment)
+    assert done.returncode == 0
+    assert re.search(r"8/1271   known from the last run at position \d, starts in ", done.stdout)
+    assert "accepted" not in done.stdout
+    assert "The same command" not in done.stdout
+
+
+def test_one_port_for_both_servers_is_refused(clean_environment: dict[str, str]) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        port = str(other.getsockname()[1])
+    done = run(["--port", port, "--upstream-port", port], clean_environment)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"pacer demo: the application and the upstream cannot share port {port}; choose another one with --port\n"
+    )
+
+
 @pytest.mark.parametrize("option", ["--port", "--upstream-port"])
 def test_a_busy_port_is_named_with_what_to_do(option: str, clean_environment: dict[str, str], tmp_path: Path) -> None:
     with socket.socket() as other:
