@@ -37,7 +37,8 @@ class Intake:
         self, options: JobOptions, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Receipt[Any]:
         """One job."""
-        addition = await self._add([self._made(options, function, args, kwargs)])
+        record, local = self._made(options, function, args, kwargs)
+        addition = await self._add([record], [] if local is None else [local])
         return self._receipt(addition, addition.jobs[0])
 
     async def enqueue_many(self, options: JobOptions, calls: Iterable[Call[Any]]) -> BatchReceipt:
@@ -57,7 +58,7 @@ class Intake:
         made = [self._made(_own(options, one), one.function, one.args, one.kwargs) for one in calls]
         for record, _ in made:
             record.batch_id = batch_id
-        addition = await self._add(made)
+        addition = await self._add([record for record, _ in made], [local for _, local in made if local is not None])
         self._worker.announce(events.BatchEnqueued(addition.snapshot.now, batch_id, len(made)))
         return BatchReceipt(batch_id, [self._receipt(addition, added) for added in addition.jobs])
 
@@ -92,10 +93,9 @@ class Intake:
         """Nobody can guess it, and later ones sort behind, which spares an index on disk half of its work."""
         return f"{int(self._worker.ledger.now() * 1000):012x}{os.urandom(8).hex()}"
 
-    async def _add(self, made: list[tuple[JobRecord, LocalCall | None]]) -> Addition:
+    async def _add(self, records: list[JobRecord], calls: list[LocalCall]) -> Addition:
         """Hand the jobs to the store; wait for room where the queue says so."""
         worker = self._worker
-        records, calls = [record for record, _ in made], [local for _, local in made if local is not None]
         for local in calls:  # before the store has the jobs, because they may be started at once
             worker.local_calls.setdefault(local.record.id, local)
         try:
