@@ -24,7 +24,7 @@ from pacer._rules import OnCrash, Rules
 from pacer._session import Session, Start, session
 from pacer._signals import Subscription
 from pacer._tasks import Call, TaskRegistry
-from pacer._validation import not_negative, optional_seconds, seconds, whole
+from pacer._validation import not_negative, optional_seconds, part, seconds, whole
 from pacer._views import Status, make_status, result, view
 from pacer.backoff import NoBackoff
 from pacer.estimators import MovingAverage
@@ -60,17 +60,18 @@ class Scheduler:
         on_crash: What becomes of a job whose worker vanished: "rerun" (default) or "stale".
         max_recoveries: How many crashes a job may be interrupted by before it is dead; 3 by default.
         max_throttles: How often a job may be sent back by the upstream before it fails; 50 by default.
-        stop_timeout: Seconds that running jobs get to end when the scheduler stops; then they are cancelled and go back
-            to the queue; 0 by default, which hands them back at once.
+        stop_timeout: Seconds that running jobs get to end at a stop, before they are cancelled and put back; 0 by default.
         observers: Told of every event; by default one `LoggingObserver()`. Pass your own tuple to replace it.
         seed: Of the random generator that jitter draws from; None (default) takes one from the system.
     """
 
-    queue: JobQueue = attrs.field(factory=lambda: BoundedQueue(50))
-    pacing: PacingPolicy[Any] = attrs.field(factory=Unpaced)
-    backoff: BackoffPolicy = attrs.field(factory=NoBackoff)
-    estimator: DurationEstimator[Any] = attrs.field(factory=MovingAverage)
-    store: Store = attrs.field(factory=MemoryStore)
+    queue: JobQueue = attrs.field(factory=lambda: BoundedQueue(50), validator=part(JobQueue, "BoundedQueue(50)"))
+    pacing: PacingPolicy[Any] = attrs.field(factory=Unpaced, validator=part(PacingPolicy, "FixedPause(10)"))
+    backoff: BackoffPolicy = attrs.field(factory=NoBackoff, validator=part(BackoffPolicy, "ExponentialBackoff(15)"))
+    estimator: DurationEstimator[Any] = attrs.field(
+        factory=MovingAverage, validator=part(DurationEstimator, "MovingAverage()")
+    )
+    store: Store = attrs.field(factory=MemoryStore, validator=part(Store, "SqliteStore(path)"))
     concurrency: int = attrs.field(default=1, validator=whole(1))
     worker_concurrency: int | None = attrs.field(default=None, validator=attrs.validators.optional(whole(1)))
     name: str = attrs.field(default="default", validator=attrs.validators.min_len(1))

@@ -17,7 +17,8 @@ def seconds(value: float | timedelta) -> float:
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, int | float):
-        msg = f"expected {type_name}, got {value!r}"
+        hint = "; headers and settings are text until you convert them with float()" if isinstance(value, str) else ""
+        msg = f"expected {type_name}, got {value!r}{hint}"
         raise TypeError(msg)
     return float(value)
 
@@ -56,5 +57,25 @@ def whole(minimum: int) -> Callable[[object, attrs.Attribute[Any], int], None]:
     def check(instance: object, attribute: attrs.Attribute[Any], value: int) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
             _fail(instance, attribute, f"a whole number, {minimum} or more", value)
+
+    return check
+
+
+def part(protocol: type, like: str) -> Callable[[object, attrs.Attribute[Any], object], None]:
+    """Accept what has all that the protocol names; `like` is an example for the message.
+
+    A wrong part would otherwise be noticed when it is first asked, which may be at the first failure of a job.
+    """
+    names = [name for name in vars(protocol) if not name.startswith("_")]
+
+    def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        missing = [name for name in names if not hasattr(value, name)]
+        if missing or isinstance(value, type):
+            why = f"which has no {missing[0]}" if missing else "a class; call it"
+            msg = (
+                f"{type(instance).__name__}: {attribute.name} must be a {protocol.__name__} such as {like}, "
+                f"got {value!r}, {why}"
+            )
+            raise TypeError(msg)
 
     return check

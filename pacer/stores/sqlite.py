@@ -47,7 +47,7 @@ def _path(value: str | os.PathLike[str]) -> Path:
     if not isinstance(text, str):
         msg = f"SqliteStore: path must be a str or a path object, got {value!r}"
         raise TypeError(msg)
-    if text in ("", ":memory:") or text.startswith("file:"):
+    if text in ("", ":memory:") or text.startswith("file:") or "://" in text:
         msg = f"SqliteStore: path must be the path of a file, got {text!r}. To keep jobs in memory use MemoryStore."
         raise ValueError(msg)
     return Path(text)

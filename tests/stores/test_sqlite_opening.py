@@ -322,7 +322,7 @@ def test_on_trio_it_says_at_once_that_it_needs_asyncio(file):
     assert not file.path.exists()
 
 
-@pytest.mark.parametrize("path", ["", ":memory:", "file:jobs.db?mode=memory"])
+@pytest.mark.parametrize("path", ["", ":memory:", "file:jobs.db?mode=memory", "sqlite:///jobs.db"])
 def test_a_path_that_is_no_file_is_refused_with_a_hint(path):
     with pytest.raises(ValueError, match="MemoryStore"):
         SqliteStore(path)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
+from typing import Any
 
 import attrs
 import pytest
 
-from pacer import BoundedQueue, Retry
+from pacer import BoundedQueue, Retry, Scheduler, Throttled
 from pacer.backoff import ConstantBackoff, ExponentialBackoff, NoBackoff
 from pacer.estimators import MovingAverage
 from pacer.pacing import FixedPause, TokenBucket
@@ -126,3 +127,24 @@ def test_times_may_be_timedeltas():
 def test_settings_cannot_be_changed_afterwards(part):
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         setattr(part, attrs.fields(type(part))[0].name, 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"queue": 50}, r"queue must be a JobQueue such as BoundedQueue\(50\), got 50, which has no capacity"),
+        ({"pacing": 10}, r"pacing must be a PacingPolicy such as FixedPause\(10\), got 10, which has no initial_state"),
+        ({"pacing": FixedPause}, r"pacing must be .*FixedPause'>, a class; call it"),
+        ({"backoff": 15}, r"backoff must be a BackoffPolicy such as ExponentialBackoff\(15\), got 15"),
+        ({"estimator": 60}, r"estimator must be a DurationEstimator such as MovingAverage\(\), got 60"),
+        ({"store": "jobs.db"}, r"store must be a Store such as SqliteStore\(path\), got 'jobs.db'"),
+    ],
+)
+def test_what_is_no_part_is_refused_by_the_setting_s_name(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=f"Scheduler: {message}"):
+        Scheduler(**settings)
+
+
+def test_a_header_that_is_still_text_is_refused_with_what_to_do() -> None:
+    with pytest.raises(TypeError, match=r"a number of seconds .*, got '30'; .* convert them with float\(\)"):
+        Throttled(retry_after="30")  # type: ignore[arg-type]
