@@ -60,7 +60,7 @@ class Scheduler:
         on_crash: What becomes of a job whose worker vanished: "rerun" (default) or "stale".
         max_recoveries: How many crashes a job may be interrupted by before it is dead; 3 by default.
         max_throttles: How often a job may be sent back by the upstream before it fails; 50 by default.
-        stop_timeout: Seconds that running jobs get to end at a stop, before they are cancelled and put back; 0 by default.
+        stop_timeout: Seconds that running jobs get to end at a stop, before they are put back; 0 by default.
         observers: Told of every event; by default one `LoggingObserver()`. Pass your own tuple to replace it.
         seed: Of the random generator that jitter draws from; None (default) takes one from the system.
     """
