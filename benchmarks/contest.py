@@ -111,8 +111,8 @@ class Contest:
 
 
 def _short(value: float) -> str:
-    """Three or four digits, without exponents."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    """Three or four digits."""
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.4g}" if abs(value) < 10 else f"{value:.3g}"
 
 
 def quantile(values: Sequence[float], level: float) -> float:
