@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 app = FastAPI()
 client = AsyncOpenAI(
-    base_url=os.environ.get("LLM_BASE_URL", "http://127.0.0.1:8001/v1"),
+    base_url=os.environ.get("LLM_BASE_URL", "http://127.0.0.1:8766/v1"),
     api_key=os.environ.get("LLM_API_KEY", "stand-in"),
 )
 analyses: dict[str, str] = {}

@@ -18,7 +18,7 @@ from pacer.pacing import FixedPause
 from pacer.stores.sqlite import SqliteStore
 
 client = AsyncOpenAI(
-    base_url=os.environ.get("LLM_BASE_URL", "http://127.0.0.1:8001/v1"),
+    base_url=os.environ.get("LLM_BASE_URL", "http://127.0.0.1:8766/v1"),
     api_key=os.environ.get("LLM_API_KEY", "stand-in"),
     max_retries=0,
 )
