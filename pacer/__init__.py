@@ -9,6 +9,7 @@ from pacer._context import CurrentJob as CurrentJob
 from pacer._context import current_job as current_job
 from pacer._errors import AlreadyRunningError as AlreadyRunningError
 from pacer._errors import CorruptStoreError as CorruptStoreError
+from pacer._errors import ImpossibleJobError as ImpossibleJobError
 from pacer._errors import JobCancelledError as JobCancelledError
 from pacer._errors import JobError as JobError
 from pacer._errors import JobFailedError as JobFailedError
@@ -64,6 +65,7 @@ __all__ = [
     "CurrentJob",
     "Enqueuer",
     "Estimate",
+    "ImpossibleJobError",
     "Job",
     "JobCancelledError",
     "JobError",

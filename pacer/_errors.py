@@ -7,6 +7,7 @@ PacerError
 │   ├── JobCancelledError   somebody cancelled it, or it was dropped for a newer one
 │   ├── JobStaleError       a crash interrupted it and it was not run again
 │   └── ResultUnavailableError   it succeeded, but its result was not kept
+├── ImpossibleJobError      the pacing policy would never let the job start
 ├── UnknownJobError         no job has this id
 ├── NotRunningError         the scheduler has not been started, or has stopped
 ├── AlreadyRunningError     the scheduler has been started already
@@ -88,6 +89,21 @@ class JobStaleError(JobError):
 
 class ResultUnavailableError(JobError):
     """The job succeeded, but its result could not be kept in the store."""
+
+
+class ImpossibleJobError(PacerError, ValueError):
+    """The pacing policy would never let this job start, for example because its cost is above the limit.
+
+    Attributes:
+        reason: What the policy says.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the job can never start: {self.reason}. Lower its cost, or raise the policy's limit."
 
 
 class UnknownJobError(PacerError, LookupError):

@@ -12,12 +12,13 @@ import attrs
 
 from pacer import events
 from pacer._errors import QueueFullError
-from pacer._job import JobRecord
+from pacer._job import ONE_REQUEST, JobRecord
 from pacer._options import JobOptions
 from pacer._receipt import BatchReceipt, Receipt, facts
+from pacer._runner import LocalCall
 from pacer._signals import Turn
 from pacer._tasks import Call, Task, TaskRegistry, unregistered
-from pacer._worker import LocalCall, Worker
+from pacer._worker import Worker
 from pacer.protocols import Added, Addition
 
 P = ParamSpec("P")
@@ -75,7 +76,8 @@ class Intake:
         return record, LocalCall(record, task, args, kwargs)
 
     def _record(self, options: JobOptions, task: Task, payload: Any, home: str | None) -> JobRecord:
-        return JobRecord(
+        """Raises ImpossibleJobError."""
+        record = JobRecord(
             options.job_id or self._new_id(),
             task.name,
             payload,
@@ -88,6 +90,9 @@ class Intake:
             options.retry,
             options.unique,
         )
+        if options.cost is not ONE_REQUEST:
+            self._worker.rules.check_possible(record, self._worker.ledger.now())
+        return record
 
     def _new_id(self) -> str:
         """Nobody can guess it, and later ones sort behind, which spares an index on disk half of its work."""
@@ -97,7 +102,7 @@ class Intake:
         """Hand the jobs to the store; wait for room where the queue says so."""
         worker = self._worker
         for local in calls:  # before the store has the jobs, because they may be started at once
-            worker.local_calls.setdefault(local.record.id, local)
+            worker.runner.local_calls.setdefault(local.record.id, local)
         try:
             if worker.rules.queue.wait_timeout == 0:
                 addition = await worker.ledger.add(records)
@@ -147,8 +152,8 @@ class Intake:
     def _forget_calls(self, calls: Iterable[LocalCall]) -> None:
         """No jobs have come of these, so nothing will run them. A job with one of their ids may have its own."""
         for local in calls:
-            if self._worker.local_calls.get(local.record.id) is local:
-                del self._worker.local_calls[local.record.id]
+            if self._worker.runner.local_calls.get(local.record.id) is local:
+                del self._worker.runner.local_calls[local.record.id]
 
     async def _forget_unless_added(self, calls: Sequence[LocalCall]) -> None:
         """The same, if it is not known whether the store has taken the jobs: their caller was cancelled, say."""

@@ -29,7 +29,7 @@ class JobOptions:
     """The options of one job; `Scheduler.options` says what they mean."""
 
     job_id: str | None = attrs.field(default=None, validator=_short)
-    priority: int = 0
+    priority: int = attrs.field(default=0, validator=attrs.validators.instance_of(int))
     key: str | None = attrs.field(default=None, validator=_short)
     cost: Mapping[str, float] = attrs.field(default=ONE_REQUEST, validator=_costs)
     delay: float = attrs.field(default=0.0, converter=seconds, validator=not_negative)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import attrs
 
-from pacer._errors import QueueFullError, Throttled
+from pacer._errors import ImpossibleJobError, QueueFullError, Throttled
 from pacer._forecast import forecast_start
 from pacer._guard import FALLBACK_WAIT, Guard
 from pacer._job import JobRecord, JobState, Outcome, OutcomeKind, Retry
@@ -37,8 +37,10 @@ _PAUSED = When(math.inf, on_event=True, reason="paused by hand")
 UNKNOWN_WAIT = 60.0
 LEAST_RETRY_AFTER = 0.1
 INTERRUPTED = Outcome(OutcomeKind.IGNORED)
-# A throttled queue is held at least this long: neither "retry after 0" nor a backoff of 0 may spin.
+# A throttled queue is held at least this long: "retry after 0" may not spin. If neither the upstream nor the backoff
+# policy names a time, the upstream, which has just said "too many", is not asked again at once.
 LEAST_THROTTLE_HOLD = 0.001
+UNNAMED_THROTTLE_HOLD = 1.0
 
 
 def never(when: When) -> bool:
@@ -83,6 +85,12 @@ class Rules:
     def initial(self) -> QueueState:
         """The state of a queue that has never run a job."""
         return QueueState(self.pacing.initial_state(), self.estimator.initial_state())
+
+    def check_possible(self, job: JobFacts, now: float) -> None:
+        """Raises ImpossibleJobError for a job that could not start even on an idle queue that has never run one."""
+        when = self.guard.when(self.pacing, lambda: self.pacing.earliest(self.pacing.initial_state(), now, job, 0))
+        if when is not None and never(when):
+            raise ImpossibleJobError(when.reason)
 
     def admit(self, jobs: Sequence[JobFacts], waiting: int, snapshot: Callable[[], Snapshot]) -> int:
         """May all of these jobs enter? Returns how many of the oldest have to leave for them.
@@ -279,7 +287,8 @@ class Rules:
         if outcome.retry_after is None:
             state, hold = self._count_failure(state, now, started_at, Failure(1))
             outcome = attrs.evolve(outcome, hold=hold)
-            return self._hold(state, now + LEAST_THROTTLE_HOLD, "throttled by the upstream"), outcome
+            reason = f"throttled by the upstream, which did not say for how long: {UNNAMED_THROTTLE_HOLD:g} s"
+            return self._hold(state, now + UNNAMED_THROTTLE_HOLD, reason), outcome
         hold = self.guard.delay(Throttled, lambda: outcome.retry_after) or 0.0
         reason = f"upstream said wait {hold:g} s"
         return self._hold(state, now + max(hold, LEAST_THROTTLE_HOLD), reason), outcome

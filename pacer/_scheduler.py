@@ -198,6 +198,7 @@ class Scheduler:
         Raises:
             QueueFullError: There is no room; it says when there is expected to be.
             NotEncodableError: An argument cannot be written to the store; the message names it.
+            ImpossibleJobError: The pacing policy would never let it start, as with a cost above its limit.
             NotRunningError: Outside `async with scheduler:`.
         """
         return await self._running.intake.enqueue(_NO_OPTIONS, function, args, kwargs)
@@ -349,7 +350,7 @@ class Scheduler:
             worker.announce(events.JobCancelled(worker.ledger.now(), job_id, record.task))
             worker.forget(attrs.evolve(record, state=JobState.CANCELLED))
         elif found is JobState.RUNNING:
-            worker.cancel_running(job_id)
+            worker.runner.cancel(job_id)
         return not found.final
 
     async def pause(self) -> None:

@@ -27,7 +27,7 @@ class Status:
         capacity: How many jobs may wait.
         concurrency: How many jobs may run.
         succeeded: Jobs that succeeded, ever.
-        failed: Jobs that failed for good, ever.
+        failed: Jobs that failed for good, ever; stale and dead ones are not among them.
         throttled: Runs that the upstream sent back, ever.
         paused: A person has paused it.
         failures_in_a_row: Of the queue; what the backoff policy counts.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -14,12 +13,12 @@ import anyio.lowlevel
 import attrs
 
 from pacer import events
-from pacer._context import CurrentJob, enter_job, leave_job
-from pacer._errors import LeaseLostError, NotEncodableError, NotRunningError, Throttled
+from pacer._errors import LeaseLostError, NotEncodableError, NotRunningError
 from pacer._job import JobRecord, JobState, Outcome, OutcomeKind
 from pacer._rules import Rules
-from pacer._signals import Announcer, Pulse, Pulses, Turn, cancellations, pass_on_cancellation
-from pacer._tasks import Task, TaskRegistry
+from pacer._runner import Runner, one_line
+from pacer._signals import Announcer, Pulse, Pulses, Turn
+from pacer._tasks import TaskRegistry
 from pacer.protocols import Codec, Ledger, Settled, When
 
 # After the store has failed, and before it is asked again. A store that is away must not be hammered.
@@ -28,16 +27,6 @@ STORE_RETRY = 1.0
 LEAST_SLEEP = 1e-9
 # A slot lets the event loop do other things at least this often, even if its jobs never wait for anything.
 LONGEST_RUN_WITHOUT_YIELD = 0.001
-
-
-@attrs.define(eq=False)
-class LocalCall:
-    """A call that lives in this process only, and the job that was made for it."""
-
-    record: JobRecord
-    task: Task
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
 
 
 @attrs.define(eq=False)
@@ -54,7 +43,6 @@ class Worker:
     registry: TaskRegistry
     announce: Announcer
     slots: int
-    local_calls: dict[str, LocalCall] = attrs.field(init=False, factory=dict)
     changed: Pulse = attrs.field(init=False, factory=Pulse)
     """Fired when a job has started or ended here, or has left the queue."""
     ended: Pulses = attrs.field(init=False, factory=Pulses)
@@ -64,13 +52,14 @@ class Worker:
     _turn: Turn = attrs.field(init=False, factory=Turn)
     _claimed: deque[JobRecord] = attrs.field(init=False, factory=deque)
     _idle: int = attrs.field(init=False, default=0)
-    _running: dict[str, tuple[JobRecord, anyio.CancelScope]] = attrs.field(init=False, factory=dict)
     _closed: bool = attrs.field(init=False, default=False)
     _stopping: bool = attrs.field(init=False, default=False)
     _active: int = attrs.field(init=False, default=0)
     _yielded_at: float = attrs.field(init=False, default=-math.inf)
-    # The slots are the limit. Another one would count threads that were given up, on trio, and keep jobs from running.
-    _limiter: anyio.CapacityLimiter = attrs.field(init=False, factory=lambda: anyio.CapacityLimiter(math.inf))
+    runner: Runner = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.runner = Runner(self.ledger, self.codec, self.registry, self.announce)
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -127,7 +116,7 @@ class Worker:
         try:
             with anyio.CancelScope() as scope:
                 while (unfinished := await self._next()) is not None:
-                    outcome = await self._run(unfinished, scope)
+                    outcome = await self.runner.run(unfinished, scope)
                     if scope.cancel_called:  # its function returned all the same
                         break
                     ended, unfinished = unfinished, None
@@ -193,75 +182,6 @@ class Worker:
         with anyio.move_on_after(seconds):
             await woken.wait()
 
-    # -- run ---------------------------------------------------------------------------------------------------------
-
-    async def _run(self, record: JobRecord, scope: anyio.CancelScope) -> Outcome:
-        """Run the job's function under its time-out and say how it ended."""
-        if record.cancel_requested:
-            return Outcome(OutcomeKind.IGNORED, error="cancelled before it started")
-        started_at = self.ledger.now() if record.started_at is None else record.started_at
-        waited = started_at - max(record.ready_at, record.created_at)
-        self.announce(events.JobStarted(started_at, record.id, record.task, record.attempt, waited))
-        self._running[record.id] = (record, scope)
-        current = CurrentJob(record, self._on_progress)
-        token = enter_job(current)
-        before = cancellations()
-        try:
-            return await self._call(record)
-        except Throttled as busy:
-            return Outcome(
-                OutcomeKind.THROTTLED,
-                error=busy.reason,
-                retry_after=busy.retry_after,
-                cost=busy.cost,
-                limits=busy.limits,
-            )
-        except (Exception, BaseExceptionGroup, anyio.get_cancelled_exc_class()) as error:
-            await pass_on_cancellation(error, before)
-            # If this is a cancellation, then of another task: nobody has cancelled this one.
-            return Outcome(OutcomeKind.FAILED, error=_one_line(error))
-        finally:
-            leave_job(current, token)
-            del self._running[record.id]
-
-    async def _call(self, record: JobRecord) -> Outcome:
-        try:
-            task, args, kwargs = self._resolve(record)
-        except Exception as error:
-            problem = f"its arguments cannot be read back: {_one_line(error)}"
-            return Outcome(OutcomeKind.IGNORED, error=problem)
-        timeout = task.timeout if record.timeout is None else record.timeout
-        if timeout is None:
-            return Outcome(OutcomeKind.SUCCEEDED, await task.call(args, kwargs, self._limiter))
-        with anyio.move_on_after(timeout):
-            return Outcome(OutcomeKind.SUCCEEDED, await task.call(args, kwargs, self._limiter))
-        return Outcome(OutcomeKind.FAILED, error=f"timed out after {timeout:g} s")
-
-    def _resolve(self, record: JobRecord) -> tuple[Task, Any, Any]:
-        local = self.local_calls.get(record.id)
-        if local is not None:
-            return local.task, local.args, local.kwargs
-        task = self.registry.named(record.task)
-        if task is None:
-            msg = f"no function is registered as {record.task!r}"
-            raise LookupError(msg)
-        args, kwargs = self.codec.decode_call(record.payload)
-        return task, args, kwargs
-
-    def _on_progress(self, record: JobRecord) -> None:
-        fraction = record.progress or 0.0
-        self.announce(events.JobProgressed(self.ledger.now(), record.id, fraction, record.message))
-
-    def cancel_running(self, job_id: str) -> bool:
-        """Cancel the job if it runs here."""
-        found = self._running.get(job_id)
-        if found is None:
-            return False
-        record, scope = found
-        record.cancel_requested = True
-        scope.cancel()
-        return True
-
     # -- settle ------------------------------------------------------------------------------------------------------
 
     async def _settle(self, record: JobRecord, outcome: Outcome) -> None:
@@ -301,7 +221,7 @@ class Worker:
             result = self.codec.encode_result(record.task, outcome.result)
         except Exception as error:  # a codec of the user's may raise anything
             # The work is done and paid for; only its result cannot be kept.
-            problem = str(error) if isinstance(error, NotEncodableError) else _one_line(error)
+            problem = str(error) if isinstance(error, NotEncodableError) else one_line(error)
             self.announce(events.ResultDropped(self.ledger.now(), record.id, record.task, problem))
             return attrs.evolve(outcome, result=None, error=f"result not kept: {problem}")
         return outcome if result is outcome.result else attrs.evolve(outcome, result=result)
@@ -333,8 +253,8 @@ class Worker:
 
     def forget(self, record: JobRecord) -> None:
         """Wake those who wait for this job or for room, and drop what only this job needed."""
-        if self.local_calls and record.state.final:
-            self.local_calls.pop(record.id, None)
+        if self.runner.local_calls and record.state.final:
+            self.runner.local_calls.pop(record.id, None)
         self.ended.fire(record.id)
         self.wake()
         self.changed.fire()
@@ -364,13 +284,13 @@ class Worker:
         while True:
             await anyio.sleep(interval)
             try:
-                beat = await self.ledger.beat([*self._claimed, *(record for record, _ in self._running.values())])
+                beat = await self.ledger.beat([*self._claimed, *self.runner.running])
                 await self._recover()
             except Exception as error:
                 self._store_failed("heartbeat", error)
                 continue
             for job_id in beat.cancel | beat.lost:
-                self.cancel_running(job_id)
+                self.runner.cancel(job_id)
 
     async def _recover(self) -> None:
         recovered = await self.ledger.recover(self.registry.names)
@@ -387,10 +307,4 @@ class Worker:
                 self.announce(events.PartMisbehaved(self.ledger.now(), fault.part, fault.question, fault.problem))
 
     def _store_failed(self, action: str, error: Exception) -> None:
-        self.announce(events.StoreFailed(self.ledger.now(), action, _one_line(error), STORE_RETRY))
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    name = type(error).__name__
-    return f"{name}: {text}" if text else name
+        self.announce(events.StoreFailed(self.ledger.now(), action, one_line(error), STORE_RETRY))

@@ -153,8 +153,9 @@ class Failure:
 
     Attributes:
         count: Failures in a row up to and including this one; 1 or more.
-        previous: The delay that followed the failure before, in seconds; 0 at the first.
-        elapsed: Seconds since the first failure of the row.
+        previous: The delay that followed the failure before, in seconds; 0 at the first, and always for the retries of
+            one job, for which it is not kept.
+        elapsed: Seconds since the first failure of the row; always 0 for the retries of one job.
         retry_after: Seconds that the upstream asked to wait; None if it did not.
     """
 

@@ -31,6 +31,7 @@ LAYERS = {
         "_logging",
         "_options",
         "_receipt",
+        "_runner",
         "_scheduler",
         "_session",
         "_signals",

@@ -55,7 +55,7 @@ class TokenBucket:
         """When the bucket holds enough for this job; never if its cost is above `burst`."""
         cost = _requests(job)
         if cost > self.burst:
-            reason = f"costs {cost:g} requests, more than the burst of {self.burst}: it can never start"
+            reason = f"its cost of {cost:g} requests is above the burst of {self.burst}"
             return When(float("inf"), reason=reason)
         if state is None:
             return NOW

@@ -29,6 +29,9 @@ class BoundedQueue:
 
     A job that comes back (throttled, to be retried, after a crash) always finds its place again, even above capacity.
 
+    Not with "wait" for jobs that enqueue others into their own queue: when it is full and all slots are taken by jobs
+    that wait for room, none of them ever ends. Give them a `timeout`, or the new jobs a queue of their own.
+
     Args:
         capacity: How many jobs may wait, 1 or more.
         when_full: "reject" raises QueueFullError at once; "wait" lets `enqueue` wait for a slot, in order of calling;

@@ -123,7 +123,7 @@ async def test_a_call_that_never_became_a_job_is_not_kept() -> None:
         await scheduler.pause()
         for _ in range(2):
             await scheduler.enqueue(nothing)
-        calls = scheduler._running.worker.local_calls
+        calls = scheduler._running.worker.runner.local_calls
         assert len(calls) == 2
         with anyio.move_on_after(1):
             await scheduler.enqueue(nothing)
