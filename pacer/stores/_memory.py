@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -21,6 +22,7 @@ from pacer._snapshot import QueueState, Running, Snapshot
 from pacer._validation import optional_seconds, positive, whole
 from pacer.codecs import InProcessCodec
 from pacer.protocols import Added, Addition, Beat, Claimed, Settled, When
+from pacer.stores._parts import begin_anew_where_changed, parts_of
 from pacer.stores._waiting import WaitingJobs
 
 _EMPTY = When(math.inf, on_event=True, reason="nothing waits")
@@ -31,6 +33,7 @@ class _Queue:
     """All there is of one named queue."""
 
     state: QueueState
+    parts: dict[str, Any]
     waiting: WaitingJobs = attrs.field(factory=WaitingJobs)
     running: dict[str, JobRecord] = attrs.field(factory=dict)
     jobs: dict[str, JobRecord] = attrs.field(factory=dict)
@@ -79,12 +82,13 @@ class MemoryStore:
         Raises:
             StoreError: Another one has it open, and without a lease neither would hear of the other.
         """
-        data = self._queues.setdefault(queue, _Queue(rules.initial()))
+        data = self._queues.setdefault(queue, _Queue(rules.initial(), parts_of(rules)))
         if data.workers and self.lease is None:
             msg = (
                 f"the queue {queue!r} is open already; schedulers share it if the store has one: MemoryStore(lease=30)"
             )
             raise StoreError(msg)
+        data.state, data.parts = begin_anew_where_changed(data.state, data.parts, rules), parts_of(rules)
         clock = self._clock(data)
         ledger = MemoryLedger(self, data, rules, worker, clock, time.time() - clock())
         ledger.hello(frozenset())

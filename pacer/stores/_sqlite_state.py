@@ -11,8 +11,8 @@ import attrs
 
 from pacer._rules import Rules
 from pacer._snapshot import QueueState
+from pacer.stores._parts import LEARNING, parts_of
 
-_STRATEGIES: Final = ("pacing", "estimator")
 _COUNTS: Final = frozenset({"failures", "succeeded", "failed", "throttled"})
 _TIMES: Final = frozenset({"first_failed_at", "last_failed_at", "last_delay", "hold_until"})
 
@@ -24,31 +24,13 @@ def encode_state(state: QueueState) -> str:
 
 def writable(state: QueueState, last: QueueState, rules: Rules) -> QueueState:
     """The state with what JSON can hold; a strategy that has given anything else keeps what it had `last`."""
-    for name in _STRATEGIES:
+    for name in LEARNING:
         try:
             json.dumps(getattr(state, name))
         except (TypeError, ValueError, RecursionError) as error:
             rules.guard.note(getattr(rules, name), "state", error)
             state = attrs.evolve(state, **{name: getattr(last, name)})
     return state
-
-
-def parts_of(rules: Rules) -> dict[str, Any]:
-    """Which classes the learned states belong to: the state of one is not fed to another."""
-    return {name: _fingerprint(getattr(rules, name)) for name in _STRATEGIES}
-
-
-def _fingerprint(part: Any) -> Any:
-    """Its class, and the classes of the strategies that it is made of, if any."""
-    name = f"{type(part).__module__}.{type(part).__qualname__}"
-    if not attrs.has(type(part)):
-        return name
-    inner: list[Any] = []
-    for field in attrs.fields(type(part)):
-        value = getattr(part, field.name, None)
-        items = value if isinstance(value, list | tuple) else [value]
-        inner += [_fingerprint(item) for item in items if hasattr(item, "initial_state")]
-    return [name, inner] if inner else name
 
 
 def decode_state(text: str, parts: str, rules: Rules) -> QueueState:
@@ -62,9 +44,9 @@ def decode_state(text: str, parts: str, rules: Rules) -> QueueState:
         rules.guard.note(QueueState, "from_json", "the stored state cannot be read; the queue learns anew")
         return initial
     fresh = initial.to_json()
-    wrong = [name for name in fresh if name not in _STRATEGIES and not _usable(name, data.get(name, fresh[name]))]
+    wrong = [name for name in fresh if name not in LEARNING and not _usable(name, data.get(name, fresh[name]))]
     now_parts = parts_of(rules)
-    for name in _STRATEGIES:
+    for name in LEARNING:
         if (old_parts or {}).get(name) != now_parts[name]:
             # Not a fault: somebody has chosen another strategy.
             data[name] = fresh[name]

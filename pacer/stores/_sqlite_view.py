@@ -14,8 +14,9 @@ import attrs
 from pacer._job import JobRecord
 from pacer._rules import Rules
 from pacer._snapshot import QueueState, Running, Snapshot
+from pacer.stores._parts import parts_of
 from pacer.stores._sqlite_rows import COLUMNS, FACTS, decode
-from pacer.stores._sqlite_state import decode_state, encode_state, parts_of, writable
+from pacer.stores._sqlite_state import decode_state, encode_state, writable
 
 _READY: Final = "FROM pacer_jobs WHERE queue = ? AND place IS NOT NULL"
 _DELAYED: Final = "FROM pacer_jobs WHERE queue = ? AND due IS NOT NULL"

@@ -15,7 +15,9 @@ import pytest
 import sniffio
 
 from pacer import AlreadyRunningError, BoundedQueue, JobState, NotRunningError, Rules, Scheduler, StoreError, events
+from pacer.estimators import MovingAverage
 from pacer.pacing import FixedPause
+from pacer.protocols import NOW, When
 from pacer.stores import MemoryStore
 from pacer.testing import Recorder
 
@@ -235,3 +237,34 @@ async def test_a_job_may_enqueue_another_while_the_scheduler_waits_for_it_to_end
     assert anyio.current_time() == pytest.approx(10)
     async with scheduler:
         assert await scheduler.wait("second") == "second"
+
+
+async def test_another_pacing_policy_on_the_same_store_begins_anew_and_the_rest_is_kept(recorder: Recorder) -> None:
+    store = MemoryStore()
+    async with Scheduler(store=store, pacing=FixedPause(100), estimator=MovingAverage(initial=60)) as scheduler:
+        await scheduler.wait(await scheduler.enqueue(anyio.sleep, 10))
+    learned = Scheduler(store=store, pacing=SlowStart(), estimator=MovingAverage(initial=60), observers=(recorder,))
+    async with learned as scheduler:
+        await scheduler.wait(await scheduler.enqueue(anyio.sleep, 10))
+        assert anyio.current_time() == pytest.approx(20)
+        assert (await scheduler.status()).succeeded == 2
+        assert (await scheduler.status()).average_duration == pytest.approx((60 * 0.8 + 2) * 0.8 + 2)
+    assert "PartMisbehaved" not in recorder.names
+
+
+@attrs.frozen
+class SlowStart:
+    """A policy with a state of another shape than a float."""
+
+    def initial_state(self) -> dict[str, int]:
+        return {"started": 0}
+
+    def earliest(self, state: dict[str, int], now: float, job: Any, running: int) -> When:
+        assert state["started"] >= 0
+        return NOW
+
+    def started(self, state: dict[str, int], now: float, job: Any, running: int) -> dict[str, int]:
+        return {"started": state["started"] + 1}
+
+    def ended(self, state: dict[str, int], now: float, job: Any, outcome: Any, running: int) -> dict[str, int]:
+        return state
