@@ -60,13 +60,16 @@ def run_demo(options: Options, console: Console, environment: Mapping[str, str] 
     chat = ChatService.stand_in(options.upstream_port) if options.fast else ChatService.from_environment(environment)
     hint = f"look at {db}, or choose another file for the jobs with --db"
     with (
+        _interrupted() as interrupted,
         _upstream(chat, options, speed) as (chat, upstream_port),
         serving(create_app(Settings(db, chat, speed)), options.port, "--port", hint) as url,
     ):
+        if interrupted.is_set():
+            return 130
         _announce(console, chat, url, db)
         client = DemoClient(int(url.rsplit(":", 1)[1]))
         _announce_papers(console, client)
-        progress = _watch(client, console, speed, options.once)
+        progress = _watch(client, console, speed, options.once, interrupted)
         _summarise(console, progress, upstream_port)
         if progress.count(*FAILED):
             return 1
@@ -126,9 +129,9 @@ def _announce_papers(console: Console, client: DemoClient) -> None:
         console.print(f"{sample.number:<8} {text}", highlight=False, soft_wrap=True)
 
 
-def _watch(client: DemoClient, console: Console, speed: float, once: bool) -> Progress:
+def _watch(client: DemoClient, console: Console, speed: float, once: bool, interrupted: threading.Event) -> Progress:
     """Show progress until all is done; without `once` until Ctrl-C."""
-    with _interrupted() as interrupted, display_on(console, once) as display:
+    with display_on(console, once) as display:
         progress = client.progress()
         while not (interrupted.is_set() or (once and progress.drained)):
             display.show(progress)
@@ -142,7 +145,8 @@ def _watch(client: DemoClient, console: Console, speed: float, once: bool) -> Pr
 def _interrupted() -> Iterator[threading.Event]:
     """Set by the first Ctrl-C or SIGTERM; a second Ctrl-C breaks off at once.
 
-    The usual KeyboardInterrupt may come up where Python drops it: in a finalizer that happens to run.
+    A KeyboardInterrupt may come up where Python drops it, in a finalizer that happens to run, or where it leaves a
+    thread behind, in the middle of starting one.
     """
     event = threading.Event()
 
