@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -67,6 +68,18 @@ def urls(process: subprocess.Popen[str]) -> tuple[str, str]:
     return found[0], found[-1]
 
 
+def rest(process: subprocess.Popen[str]) -> str:
+    """What it still says until it ends, also what has been read ahead, which `communicate` would lose."""
+    assert process.stdout is not None
+    watchdog = threading.Timer(60, process.kill)
+    watchdog.start()
+    try:
+        return process.stdout.read()
+    finally:
+        process.wait()
+        watchdog.cancel()
+
+
 def test_the_demo_shows_positions_pacing_and_an_absorbed_429_and_analyses_everything(
     clean_environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -112,7 +125,7 @@ def test_after_a_sigkill_a_second_start_finishes_the_rest_and_does_nothing_twice
         until(lambda: len(succeeded(db)) == 6)
         calls = httpx.get(f"{upstream}/calls").json()["calls"]
         second.send_signal(signal.SIGINT)
-        output = second.communicate(timeout=60)[0]
+        output = rest(second)
     assert second.returncode == 0
     assert "Going on with the papers of the last run" in output or len(before) == 6
     after = job_rows(db)
@@ -136,7 +149,7 @@ def test_an_interrupted_demo_stops_cleanly_and_goes_on_later(
         with httpx.stream("GET", f"{app}/queue/events", timeout=30) as stream:
             assert stream.status_code == 200
             process.send_signal(sign)
-            output = process.communicate(timeout=60)[0]
+            output = rest(process)
     assert process.returncode == 0
     assert "Traceback" not in output
     assert "papers analysed" in output
@@ -157,7 +170,7 @@ def test_a_demo_that_was_to_end_by_itself_and_is_interrupted_says_that_it_is_not
         assert process.stdout is not None
         assert any("waits: " in line for line in process.stdout)
         process.send_signal(signal.SIGINT)
-        output = process.communicate(timeout=60)[0]
+        output = rest(process)
     assert process.returncode == 130
     assert output.endswith("papers analysed, 429s absorbed: 0.\nThe same command goes on with the others.\n")
     done = run(["--once", "--db", str(db)], clean_environment)
@@ -220,9 +233,9 @@ def test_papers_that_fail_make_the_demo_fail(clean_environment: dict[str, str], 
             assert process.stdout is not None
             seen = next(line for line in process.stdout if "failed" in line)
             process.send_signal(signal.SIGINT)
-            rest = process.communicate(timeout=60)[0]
+            output = rest(process)
     assert "401" in seen
-    assert "0 of 6 papers analysed" in rest
+    assert "0 of 6 papers analysed" in output
     assert process.returncode == 1
 
 
