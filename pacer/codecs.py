@@ -50,11 +50,11 @@ class JsonCodec:
 
     def encode_call(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
         """Raises NotEncodableError, naming the argument."""
-        for index, value in enumerate(args):
-            _check_all(value, f"argument {index + 1} of {task}")
+        for number, value in enumerate(args, 1):
+            _check_all(value, ("argument %s of %s", number, task))
         for name, value in kwargs.items():
-            _check_all(value, f"argument {name!r} of {task}")
-        return _dump([list(args), dict(kwargs)], f"the arguments of {task}")
+            _check_all(value, ("argument %r of %s", name, task))
+        return _dump([list(args), dict(kwargs)], ("the arguments of %s", task))
 
     def decode_call(self, payload: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
         """Raises ValueError for what `encode_call` did not write."""
@@ -63,7 +63,7 @@ class JsonCodec:
 
     def encode_result(self, task: str, result: Any) -> str:
         """Raises NotEncodableError."""
-        where = f"the result of {task}"
+        where = ("the result of %s", task)
         _check_all(result, where)
         return _dump(result, where)
 
@@ -72,21 +72,28 @@ class JsonCodec:
         return None if payload is None else json.loads(payload)
 
 
-def _dump(value: Any, where: str) -> str:
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+# Where a value stands: a format with what goes into it. The first of these may be the place of the value around it. It
+# becomes text only in an error message, because nearly all values are accepted.
+_Place = tuple[Any, ...]
+
+
+def _dump(value: Any, where: _Place) -> str:
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return _ENCODER.encode(value)
     except RecursionError:
         _refuse(where, _TOO_DEEP)
 
 
-def _check_all(value: Any, where: str) -> None:
+def _check_all(value: Any, where: _Place) -> None:
     try:
         _check(value, where)
     except RecursionError:
         _refuse(where, _TOO_DEEP)
 
 
-def _check(value: Any, where: str) -> None:
+def _check(value: Any, where: _Place) -> None:
     kind = type(value)
     if value is None or kind is bool:
         return
@@ -96,19 +103,19 @@ def _check(value: Any, where: str) -> None:
         _check_text(value, where)
     elif kind is list:
         for index, item in enumerate(value):
-            _check(item, f"{where}[{index}]")
+            _check(item, ("%s[%r]", where, index))
     elif kind is dict:
         for name, item in value.items():
             if type(name) is not str:
                 _refuse(where, f"has the key {name!r}; JSON keys are str")
             _check_text(name, where)
-            _check(item, f"{where}[{name!r}]")
+            _check(item, ("%s[%r]", where, name))
     else:
         hint = "; pass a list" if isinstance(value, tuple | set | frozenset) else ""
         _refuse(where, f"is of type {kind.__name__}, which JSON does not have{hint}")
 
 
-def _check_number(value: float, where: str) -> None:
+def _check_number(value: float, where: _Place) -> None:
     if isinstance(value, int):
         if value.bit_length() > LONGEST_INT:
             _refuse(where, f"is an integer of more than {LONGEST_INT} bits; pass it as text")
@@ -116,16 +123,23 @@ def _check_number(value: float, where: str) -> None:
         _refuse(where, f"is {value}, which JSON does not have")
 
 
-def _check_text(value: str, where: str) -> None:
+def _check_text(value: str, where: _Place) -> None:
+    if value.isascii():
+        return
     try:
         value.encode()
     except UnicodeEncodeError:
         _refuse(where, "has a lone surrogate, which cannot be written as UTF-8")
 
 
-def _refuse(where: str, problem: str) -> NoReturn:
+def _text(where: _Place) -> str:
+    text: str = where[0] % tuple(_text(one) if isinstance(one, tuple) else one for one in where[1:])
+    return text
+
+
+def _refuse(where: _Place, problem: str) -> NoReturn:
     msg = (
-        f"{where} {problem}. Pass plain data (str, int, float, bool, None, list, dict) such as an id that the job "
-        "looks up, give the store another codec, or enqueue the function unregistered to keep the job in this process."
+        f"{_text(where)} {problem}. Pass plain data (str, int, float, bool, None, list, dict) such as an id that the "
+        "job looks up, give the store another codec, or enqueue the function unregistered to keep the job in this process."
     )
     raise NotEncodableError(msg)
