@@ -140,6 +140,7 @@ def _text(where: _Place) -> str:
 def _refuse(where: _Place, problem: str) -> NoReturn:
     msg = (
         f"{_text(where)} {problem}. Pass plain data (str, int, float, bool, None, list, dict) such as an id that the "
-        "job looks up, give the store another codec, or enqueue the function unregistered to keep the job in this process."
+        "job looks up, give the store another codec, or enqueue the function unregistered to keep the job in this "
+        "process."
     )
     raise NotEncodableError(msg)
