@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import tempfile
 import tracemalloc
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from time import perf_counter, process_time
 from typing import Any
 
@@ -137,6 +140,41 @@ def test_a_job_in_memory_without_pace(contest: Contest) -> None:
     contest.run(
         f"a job in memory, without pace ({jobs} jobs)",
         {name: lambda run=run: asyncio.run(run()) for name, run in contenders.items()},
+        rounds=7,
+    )
+
+
+@contextmanager
+def log_lines_written() -> Iterator[None]:
+    """As an application logs in production: INFO and above, formatted with time and level, to a file."""
+    root = logging.getLogger()
+    with tempfile.TemporaryFile("w") as file:
+        handler = logging.StreamHandler(file)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+        before = root.level
+        root.addHandler(handler)
+        root.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            root.setLevel(before)
+            root.removeHandler(handler)
+
+
+def test_a_job_in_memory_with_its_log_lines_written(contest: Contest) -> None:
+    """Both log three lines a job."""
+    jobs = contest.size(20_000, 300)
+
+    def logged(run: Callable[[], Coroutine[None, None, Figures]]) -> Figures:
+        with log_lines_written():
+            return asyncio.run(run())
+
+    contest.run(
+        f"a job in memory, without pace, with its log lines written ({jobs} jobs)",
+        {
+            "in-app queue": lambda: logged(lambda: in_app_queue(jobs)),
+            "pacer, registered task": lambda: logged(lambda: scheduled(jobs, registered=True)),
+        },
         rounds=7,
     )
 

@@ -65,12 +65,12 @@ def queue_router(
     async def status() -> StatusView:
         return StatusView.of(await scheduler.status())
 
-    @router.get("/jobs/{job_id}", summary="One job now", response_model=view, responses=problem_responses(404, 503))
+    @router.get("/jobs/{job_id:path}", summary="One job now", response_model=view, responses=problem_responses(404, 503))
     async def job(job_id: str) -> JobView:
         return await look_up(job_id)
 
     @router.delete(
-        "/jobs/{job_id}",
+        "/jobs/{job_id:path}",
         summary="Cancel a job, waiting or running",
         description="Answers 200 with the cancelled job, or 202 if it runs and will be stopped in a moment.",
         response_model=view,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import anyio
 import httpx
@@ -100,6 +101,17 @@ async def test_arguments_are_never_shown_and_results_only_on_demand() -> None:
         assert "hush" not in answer.text
         assert answer.json().get("result") == ("slept" if include_results else None)
         assert ("result" in answer.json()) is include_results
+
+
+async def test_a_job_is_found_by_any_id_that_it_may_have() -> None:
+    scheduler = reference()
+    async with serving(scheduler, allow_cancel=True) as client:
+        await scheduler.pause()
+        for job_id in ("2026/8-1204", "a b", "ä?#%"):
+            await scheduler.options(job_id=job_id).enqueue(sleeper, 1)
+            address = f"/queue/jobs/{quote(job_id, safe='')}"
+            assert (await client.get(address)).json()["id"] == job_id
+            assert (await client.delete(address)).json()["state"] == "cancelled"
 
 
 async def test_an_unknown_job_is_a_404_problem_even_without_installed_handlers() -> None:
