@@ -9,7 +9,8 @@ from pacer._validation import positive, seconds, whole
 from pacer.protocols import NOW, JobFacts, When
 
 # A start that comes late because a timer or an event loop was late does not push the later ones back, as long as it is
-# no later than this. At 100/s and more it is what makes the achieved rate equal the limit; it widens the bound below.
+# no later than this; a later one has waited for something else, such as a hold. At 100/s and more it is what makes the
+# achieved rate equal the limit; it widens the bound below.
 CATCH_UP = 0.01
 
 
@@ -22,10 +23,10 @@ class TokenBucket:
     With `T = per / rate` and cost q (the job's `"requests"`, 1 by default):
 
         earliest = TAT + q * T - burst * T
-        at a start:  TAT = max(TAT, due) + q * T
+        at a start:  TAT = max(TAT, now) + q * T
 
-    where `due` is the moment from which the job could have started as far as the job is concerned, but at most 10 ms
-    before the start. A closed window of W seconds holds at most `floor((W + 0.01) / T) + burst` starts of cost 1.
+    A start that is late by up to 10 ms, for a job that has been ready since, counts from TAT instead of `now`: timers
+    are late. A closed window of W seconds holds at most `floor((W + 0.01) / T) + burst` starts of cost 1.
 
     Not for an upstream that counts in fixed windows and forbids bursts across their edge, and not for one that also
     limits tokens. With `burst` above 1 a first rush after idle time exceeds `rate` in that window, by `burst - 1`.
@@ -64,8 +65,10 @@ class TokenBucket:
 
     def started(self, state: float | None, now: float, job: JobFacts, running: int) -> float:
         """Charge the job's cost."""
-        due = min(now, max(job.ready_at, now - CATCH_UP))
-        return (due if state is None else max(state, due)) + _requests(job) * self.interval
+        since = now
+        if state is not None and state >= now - CATCH_UP:
+            since = max(state, min(now, job.ready_at))
+        return since + _requests(job) * self.interval
 
     def ended(self, state: float, now: float, job: JobFacts, outcome: Outcome, running: int) -> float:
         """Nothing to learn: starts are what counts."""

@@ -257,6 +257,21 @@ def test_late_timers_do_not_lower_the_rate(lates):
     assert now <= 49 / 100 + 0.01 + 1e-9
 
 
+@pytest.mark.parametrize("held", [0.02, 5.0])
+def test_what_waited_for_a_hold_or_a_pause_is_not_made_up_for(held):
+    """At 5000/s ten milliseconds are fifty starts: with a burst of 1 they must not happen at once after a hold."""
+    policy = TokenBucket(5000)
+    state = policy.started(policy.initial_state(), 0.0, JOB, 0)
+    state = policy.started(state, held, JOB, 0)
+    assert policy.earliest(state, held, JOB, 0).at == pytest.approx(held + 1 / 5000)
+
+
+def test_what_waited_before_the_first_start_is_not_made_up_for_either():
+    policy = TokenBucket(5000)
+    state = policy.started(policy.initial_state(), 100.0, JOB, 0)
+    assert policy.earliest(state, 100.0, JOB, 0).at == pytest.approx(100 + 1 / 5000)
+
+
 def test_a_long_wait_earns_no_more_than_the_burst():
     policy = TokenBucket(1, burst=3)
     state = policy.started(policy.initial_state(), 0.0, JOB, 0)
