@@ -65,7 +65,10 @@ def queue_router(
     async def status() -> StatusView:
         return StatusView.of(await scheduler.status())
 
-    @router.get("/jobs/{job_id:path}", summary="One job now", response_model=view, responses=problem_responses(404, 503))
+    # A path, because an id may have slashes.
+    @router.get(
+        "/jobs/{job_id:path}", summary="One job now", response_model=view, responses=problem_responses(404, 503)
+    )
     async def job(job_id: str) -> JobView:
         return await look_up(job_id)
 
