@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from uvicorn_process import until, uvicorn
+from uvicorn_process import uvicorn
+from waiting import until
 
 Events = Iterator[tuple[str, dict[str, Any]]]
 

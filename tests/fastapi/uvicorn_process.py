@@ -6,27 +6,14 @@ import os
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import httpx
+from waiting import until
 
-T = TypeVar("T")
 HERE = Path(__file__).parent
-
-
-def until(look: Callable[[], T | None], deadline: float = 60.0) -> T:
-    """Look again and again until there is something to see."""
-    end = time.monotonic() + deadline
-    while True:
-        found = look()
-        if found:
-            return found
-        assert time.monotonic() < end, f"nothing came of {look} in {deadline} s"
-        time.sleep(0.02)
 
 
 def free_port() -> int:
