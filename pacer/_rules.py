@@ -175,7 +175,7 @@ class Rules:
                 state = self._end_streak(state, started_at)
                 fate = self._fate(job, JobState.SUCCEEDED, outcome.error)
             case OutcomeKind.FAILED:
-                state, hold = self._count_failure(state, now, started_at, Failure(1))
+                state, hold = self._count_failure(state, now, started_at)
                 outcome = attrs.evolve(outcome, hold=hold)
                 fate = self._after_failure(now, job, outcome, retry)
             case OutcomeKind.THROTTLED:
@@ -250,15 +250,13 @@ class Rules:
             return attrs.evolve(state, failures=0, last_delay=0.0)
         return state
 
-    def _count_failure(
-        self, state: QueueState, now: float, started_at: float, failure: Failure
-    ) -> tuple[QueueState, float]:
+    def _count_failure(self, state: QueueState, now: float, started_at: float) -> tuple[QueueState, float]:
         """One more failure in a row, unless parallel jobs failed of the same cause. Returns the hold in seconds."""
         if self._known_before(state, started_at):
             return state, 0.0
         count = state.failures + 1
         first = state.first_failed_at if state.failures else now
-        failure = attrs.evolve(failure, count=count, previous=state.last_delay, elapsed=now - first)
+        failure = Failure(count, previous=state.last_delay, elapsed=now - first)
         hold = self.guard.delay(self.backoff, lambda: self.backoff.delay(failure, self.random)) or 0.0
         state = attrs.evolve(state, failures=count, first_failed_at=first, last_failed_at=now, last_delay=hold)
         reason = f"backoff of {hold:g} s after {count} failure{'s' * (count > 1)} in a row"
@@ -285,7 +283,7 @@ class Rules:
     ) -> tuple[QueueState, Outcome]:
         state = attrs.evolve(state, throttled=state.throttled + 1)
         if outcome.retry_after is None:
-            state, hold = self._count_failure(state, now, started_at, Failure(1))
+            state, hold = self._count_failure(state, now, started_at)
             outcome = attrs.evolve(outcome, hold=hold)
             reason = f"throttled by the upstream, which did not say for how long: {UNNAMED_THROTTLE_HOLD:g} s"
             return self._hold(state, now + UNNAMED_THROTTLE_HOLD, reason), outcome

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-type_name = "a number of seconds (float, int or timedelta)"
+_SECONDS = "a number of seconds (float, int or timedelta)"
 
 
 def seconds(value: float | timedelta) -> float:
@@ -18,7 +18,7 @@ def seconds(value: float | timedelta) -> float:
         return value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, int | float):
         hint = "; headers and settings are text until you convert them with float()" if isinstance(value, str) else ""
-        msg = f"expected {type_name}, got {value!r}{hint}"
+        msg = f"expected {_SECONDS}, got {value!r}{hint}"
         raise TypeError(msg)
     return float(value)
 
@@ -57,6 +57,18 @@ def whole(minimum: int) -> Callable[[object, attrs.Attribute[Any], int], None]:
     def check(instance: object, attribute: attrs.Attribute[Any], value: int) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
             _fail(instance, attribute, f"a whole number, {minimum} or more", value)
+
+    return check
+
+
+def one_of(*choices: str) -> Callable[[object, attrs.Attribute[Any], str], None]:
+    """Accept these words, two or more."""
+    words = [repr(choice) for choice in choices]
+    rule = " or ".join(words) if len(words) == 2 else "one of " + ", ".join(words)
+
+    def check(instance: object, attribute: attrs.Attribute[Any], value: str) -> None:
+        if value not in choices:
+            _fail(instance, attribute, rule, value)
 
     return check
 

@@ -7,20 +7,13 @@ from typing import Literal, get_args
 
 import attrs
 
-from pacer._validation import not_negative, optional_seconds, whole
+from pacer._validation import not_negative, one_of, optional_seconds, whole
 from pacer.protocols import Admission, JobOrder
 from pacer.queues._orders import Fifo
 
 _ROOM, _NO_ROOM = Admission(accepted=True), Admission(accepted=False)
 
 WhenFull = Literal["reject", "wait", "drop-oldest"]
-
-
-def _known(instance: object, attribute: attrs.Attribute[str], value: str) -> None:
-    if value not in get_args(WhenFull):
-        choices = ", ".join(repr(choice) for choice in get_args(WhenFull))
-        msg = f"BoundedQueue: when_full must be one of {choices}, got {value!r}"
-        raise ValueError(msg)
 
 
 @attrs.frozen
@@ -41,7 +34,7 @@ class BoundedQueue:
     """
 
     capacity: int = attrs.field(validator=whole(1))
-    when_full: WhenFull = attrs.field(default="reject", validator=_known)
+    when_full: WhenFull = attrs.field(default="reject", validator=one_of(*get_args(WhenFull)))
     timeout: float | None = attrs.field(
         default=None,
         converter=optional_seconds,

@@ -20,7 +20,7 @@ from pacer._errors import StoreError, UnsupportedBackendError
 from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
 from pacer._rules import Rules
 from pacer._snapshot import Snapshot
-from pacer._validation import not_negative, positive, seconds
+from pacer._validation import not_negative, one_of, positive, seconds
 from pacer.codecs import JsonCodec
 from pacer.protocols import Addition, Beat, Claimed, Codec, Settled
 from pacer.stores._sqlite_care import Care, Roster
@@ -53,13 +53,6 @@ def _path(value: str | os.PathLike[str]) -> Path:
     return Path(text)
 
 
-def _known(instance: object, attribute: attrs.Attribute[str], value: str) -> None:
-    if value not in get_args(Durability):
-        choices = " or ".join(repr(choice) for choice in get_args(Durability))
-        msg = f"SqliteStore: durability must be {choices}, got {value!r}"
-        raise ValueError(msg)
-
-
 @attrs.frozen
 class SqliteStore:
     """Keeps jobs in a SQLite file: they survive the process, and several processes may share one queue.
@@ -87,7 +80,7 @@ class SqliteStore:
     """
 
     path: Path = attrs.field(converter=_path)
-    durability: Durability = attrs.field(default="power", validator=_known, kw_only=True)
+    durability: Durability = attrs.field(default="power", validator=one_of(*get_args(Durability)), kw_only=True)
     mirror: StatusMirror | None = attrs.field(default=None, kw_only=True)
     codec: Codec = attrs.field(factory=JsonCodec, kw_only=True)
     busy_timeout: float = attrs.field(default=5.0, converter=seconds, validator=not_negative, kw_only=True)
