@@ -4,7 +4,7 @@ PacerError
 ├── QueueFullError          the queue takes no more jobs now; says when to come back
 ├── JobError                a job did not end with a result
 │   ├── JobFailedError      its function raised, timed out, or gave up after retries
-│   ├── JobCancelledError   somebody cancelled it, or it was dropped for a newer one
+│   ├── JobCancelledError   somebody cancelled it, or it was dropped, or has expired
 │   ├── JobStaleError       a crash interrupted it and it was not run again
 │   └── ResultUnavailableError   it succeeded, but its result was not kept
 ├── ImpossibleJobError      the pacing policy would never let the job start
@@ -80,7 +80,7 @@ class JobFailedError(JobError):
 
 
 class JobCancelledError(JobError):
-    """The job was cancelled, or dropped from a full queue in favour of a newer one."""
+    """The job was cancelled, dropped from a full queue in favour of a newer one, or had not started in time."""
 
 
 class JobStaleError(JobError):

@@ -147,7 +147,7 @@ def _roll(
         starts.append(now - snapshot.now)
         if len(starts) == steps:
             return starts
-        state = rules.start(state, now, job, len(ends))
+        state = state.with_pacing(rules.charge(state.pacing, now, job, len(ends)))
         heapq.heappush(ends, now + durations[len(starts) - 1])
 
 

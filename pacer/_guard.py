@@ -82,17 +82,17 @@ class Guard:
             self.note(part, "admit", error)
         return _REFUSED
 
-    def when(self, part: object, ask: Callable[[], When]) -> When | None:
+    def when(self, part: object, found: object) -> When | None:
         """A usable start time, or None."""
-        try:
-            when = ask()
-            if isinstance(when, When) and isinstance(when.at, float | int) and when.at == when.at:  # not NaN
-                return when
-            self.note(part, "earliest", f"answered {when!r}")
-        except Exception as error:
-            self.note(part, "earliest", error)
-        self.pace_lost = True
+        if isinstance(found, When) and isinstance(found.at, float | int) and found.at == found.at:  # not NaN
+            return found
+        self.no_when(part, f"answered {found!r}")
         return None
+
+    def no_when(self, part: object, problem: object) -> None:
+        """There is none: note why, and that the pace is lost."""
+        self.note(part, "earliest", problem)
+        self.pace_lost = True
 
     def delay(self, part: object, ask: Callable[[], float | None]) -> float | None:
         """A delay between 0 and a week, or None to give up."""
@@ -124,16 +124,27 @@ class Guard:
             self.note(part, "predict", error)
         return FALLBACK_DURATION
 
-    def sort_key(self, part: object, ask: Callable[[], Any]) -> float:
-        """A finite key; without one, the order of arrival."""
+    def place(self, part: object, state: Any, ask: Callable[[], tuple[Any, Any]]) -> tuple[float, Any]:
+        """A finite sort key and the order's new state; without them, the order of arrival and the old state."""
         try:
-            key = float(ask())
+            key, new = ask()
             if math.isfinite(key):
-                return key
-            self.note(part, "sort_key", f"answered {key!r}")
+                return float(key), new
+            self.note(part, "place", f"answered {key!r}")
         except Exception as error:
-            self.note(part, "sort_key", error)
-        return 0.0
+            self.note(part, "place", error)
+        return 0.0, state
+
+    def most_running(self, part: object, ask: Callable[[], int | None]) -> int | None:
+        """1 or more, or None for no limit; without a usable answer, one at a time."""
+        try:
+            most = ask()
+            if most is None or (type(most) is int and most >= 1):
+                return most
+            self.note(part, "most_running", f"answered {most!r}")
+        except Exception as error:
+            self.note(part, "most_running", error)
+        return 1
 
 
 def _class_name(part: object) -> str:

@@ -93,6 +93,7 @@ class Intake:
             options.timeout,
             options.retry,
             options.unique,
+            expires=options.expires,
         )
         if options.cost is not ONE_REQUEST:
             self._worker.rules.check_possible(record, self._worker.ledger.now())
@@ -129,6 +130,8 @@ class Intake:
             worker.announce(events.JobDropped(addition.snapshot.now, dropped.id, dropped.task))
             worker.forget(dropped)
         worker.wake()
+        if any(record.expires is not None for record in records):
+            worker.expires()
         return addition
 
     async def _add_in_turn(self, records: list[JobRecord]) -> Addition:

@@ -33,6 +33,8 @@ class JobState(enum.StrEnum):
     CANCELLED = "cancelled"
     DROPPED = "dropped"
     """Pushed out of a full queue by a newer job."""
+    EXPIRED = "expired"
+    """Had not started by the time after which it was of no use."""
     STALE = "stale"
     """A crash interrupted it and it will not be run again unless somebody asks."""
     DEAD = "dead"
@@ -45,8 +47,10 @@ class JobState(enum.StrEnum):
 
 
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
-    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLED, JobState.DROPPED, JobState.STALE}),
-    JobState.RUNNING: frozenset(set(JobState) - {JobState.RUNNING, JobState.DROPPED}),
+    JobState.QUEUED: frozenset(
+        {JobState.RUNNING, JobState.CANCELLED, JobState.DROPPED, JobState.EXPIRED, JobState.STALE}
+    ),
+    JobState.RUNNING: frozenset(set(JobState) - {JobState.RUNNING, JobState.DROPPED, JobState.EXPIRED}),
 }
 """Every change of state there is; what is not here cannot happen. Final states have no way out."""
 
@@ -118,15 +122,21 @@ class JobRecord:
     retry: Retry | None = None
     unique: str | None = None
     batch_id: str | None = None
+    expires: float | None = None
+    """Seconds after its enqueueing by which it has to have started."""
     # From here on: what the store fills in.
     state: JobState = JobState.QUEUED
     seq: int = 0
     sort_key: float = 0.0
     created_at: float = 0.0
     ready_at: float = 0.0
+    expires_at: float | None = None
     started_at: float | None = None
     ended_at: float | None = None
     failures: int = 0
+    first_failed_at: float | None = None
+    retry_delay: float = 0.0
+    """Seconds that followed its last failure."""
     throttles: int = 0
     recoveries: int = 0
     worker: str | None = None

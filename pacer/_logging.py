@@ -18,6 +18,7 @@ _LEVELS: Mapping[type[Any], int] = {
     events.JobThrottled: logging.WARNING,
     events.JobRecovered: logging.WARNING,
     events.JobDropped: logging.WARNING,
+    events.JobExpired: logging.WARNING,
     events.OutcomeRefused: logging.WARNING,
     events.PartMisbehaved: logging.WARNING,
     events.QueueHeld: logging.WARNING,

@@ -38,3 +38,6 @@ class JobOptions:
     )
     retry: Retry | None = None
     unique: str | None = attrs.field(default=None, validator=_short)
+    expires: float | None = attrs.field(
+        default=None, converter=optional_seconds, validator=attrs.validators.optional(positive)
+    )

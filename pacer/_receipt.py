@@ -28,12 +28,22 @@ class Facts:
     cost: Mapping[str, float]
     created_at: float
     ready_at: float
-    started_at: None = None
+    expires_at: float | None
+    started_at: float | None = None
 
 
 def facts(record: JobRecord) -> Facts:
     """Of a job just enqueued."""
-    return Facts(record.id, record.task, record.key, record.priority, record.cost, record.created_at, record.ready_at)
+    return Facts(
+        record.id,
+        record.task,
+        record.key,
+        record.priority,
+        record.cost,
+        record.created_at,
+        record.ready_at,
+        record.expires_at,
+    )
 
 
 @attrs.frozen

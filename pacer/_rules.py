@@ -37,6 +37,7 @@ _PAUSED = When(math.inf, on_event=True, reason="paused by hand")
 UNKNOWN_WAIT = 60.0
 LEAST_RETRY_AFTER = 0.1
 INTERRUPTED = Outcome(OutcomeKind.IGNORED)
+EXPIRED = "it had not started by the time after which it is of no use"
 # A throttled queue is held at least this long: "retry after 0" may not spin. If neither the upstream nor the backoff
 # policy names a time, the upstream, which has just said "too many", is not asked again at once.
 LEAST_THROTTLE_HOLD = 0.001
@@ -58,6 +59,8 @@ class Fate:
         error: One line for people.
         failures: Its failures so far.
         throttles: Its throttles so far.
+        first_failed_at: When it failed first; None if it never has.
+        retry_delay: Seconds that follow its last failure.
     """
 
     state: JobState
@@ -65,6 +68,19 @@ class Fate:
     error: str
     failures: int
     throttles: int
+    first_failed_at: float | None
+    retry_delay: float
+
+    @classmethod
+    def of(cls, job: JobRecord, state: JobState, error: str) -> Fate:
+        """A new state for a job whose counters stay what they are."""
+        return cls(state, job.ready_at, error, job.failures, job.throttles, job.first_failed_at, job.retry_delay)
+
+    def apply(self, job: JobRecord) -> None:
+        """Make the record say so, as far as it is the rules' to say."""
+        job.state, job.error = self.state, self.error
+        job.failures, job.throttles = self.failures, self.throttles
+        job.first_failed_at, job.retry_delay = self.first_failed_at, self.retry_delay
 
 
 @attrs.frozen(eq=False)
@@ -84,11 +100,18 @@ class Rules:
 
     def initial(self) -> QueueState:
         """The state of a queue that has never run a job."""
-        return QueueState(self.pacing.initial_state(), self.estimator.initial_state())
+        return QueueState(self.pacing.initial_state(), self.estimator.initial_state(), self.queue.order.initial_state())
+
+    def on_clock(self, epoch: float) -> Rules:
+        """The same rules for a clock that showed 0 at this Unix time: some policies speak of the calendar."""
+        move = getattr(self.pacing, "on_clock", None)
+        return self if move is None else attrs.evolve(self, pacing=move(epoch))
+
+    # -- in ----------------------------------------------------------------------------------------------------------
 
     def check_possible(self, job: JobFacts, now: float) -> None:
         """Raises ImpossibleJobError for a job that could not start even on an idle queue that has never run one."""
-        when = self.guard.when(self.pacing, lambda: self.pacing.earliest(self.pacing.initial_state(), now, job, 0))
+        when = self._pace(self.pacing.initial_state(), now, job, 0)
         if when is not None and never(when):
             raise ImpossibleJobError(when.reason)
 
@@ -118,10 +141,15 @@ class Rules:
         estimate = forecast_start(self, snapshot, job, position)
         return None if estimate is None else estimate.seconds
 
-    def sort_key(self, job: JobFacts) -> float:
-        """Where the job stands among the waiting ones; smaller is sooner."""
+    def place(self, state: QueueState, job: JobFacts) -> tuple[float, QueueState]:
+        """Where the job stands among the waiting ones, smaller is sooner; and the state after it has come in."""
         order = self.queue.order
-        return self.guard.sort_key(order, lambda: order.sort_key(job))
+        key, placed = self.guard.place(
+            order, state.order, lambda: order.place(state.order, job, lambda: self.predict(state, job).mean)
+        )
+        return key, state if placed is state.order else attrs.evolve(state, order=placed)
+
+    # -- start -------------------------------------------------------------------------------------------------------
 
     def next_start(self, state: QueueState, now: float, job: JobFacts, running: int) -> When:
         """When may this job start? The latest of what pause, concurrency, holds and pace say."""
@@ -129,9 +157,12 @@ class Rules:
             return _PAUSED
         if running >= self.concurrency:
             return When(math.inf, on_event=True, reason=f"{running} of {self.concurrency} running")
-        pace = self.guard.when(
-            self.pacing, lambda: self.pacing.earliest(state.pacing, now, job, running)
-        ) or self._without_pace(running)
+        if state.failures and running:
+            most = self._most_running(state.failures)
+            if most is not None and running >= most:
+                reason = f"{state.failures} failures in a row: {most} at a time until one succeeds"
+                return When(math.inf, on_event=True, reason=reason)
+        pace = self._pace(state.pacing, now, job, running) or self._without_pace(running)
         if pace.on_event and running == 0 and pace.at == math.inf:
             # Nothing runs, so nothing will end: waiting for that would be for ever.
             self.guard.note(self.pacing, "earliest", "waits for a job to end while none runs")
@@ -140,21 +171,45 @@ class Rules:
             return When(state.hold_until, reason=state.hold_reason)
         return pace
 
+    def _pace(self, state: Any, now: float, job: JobFacts, running: int) -> When | None:
+        """What the pacing policy says; None if that cannot be used."""
+        try:
+            when = self.pacing.earliest(state, now, job, running)
+            # The usual answers, without a detour: a forecast asks thousands of times.
+            if when is NOW or (type(when) is When and type(when.at) is float and when.at == when.at):
+                return when
+            return self.guard.when(self.pacing, when)
+        except Exception as error:
+            self.guard.no_when(self.pacing, error)
+            return None
+
+    def _most_running(self, failures: int) -> int | None:
+        ask = getattr(self.backoff, "most_running", None)
+        return None if ask is None else self.guard.most_running(self.backoff, lambda: ask(failures))
+
     def _without_pace(self, running: int) -> When:
         """For a policy that gives no usable answer: one job at a time, and `settle` holds the queue after each."""
         if running == 0:
             return NOW
         return When(math.inf, on_event=True, reason=f"{type(self.pacing).__name__} gave no usable answer")
 
-    def start(self, state: QueueState, now: float, job: JobFacts, running: int) -> QueueState:
+    def start(self, state: QueueState, now: float, job: JobRecord, running: int) -> QueueState:
         """The job starts now, beside `running` others."""
-        pacing = self.guard.state(
-            self.pacing,
-            "started",
-            state.pacing,
-            lambda: self.pacing.started(state.pacing, now, job, running),
-        )
-        return state.learned(pacing, state.estimator)
+        order = self.queue.order
+        placed = self.guard.state(order, "started", state.order, lambda: order.started(state.order, job, job.sort_key))
+        if placed is not state.order:
+            state = attrs.evolve(state, order=placed)
+        return state.with_pacing(self.charge(state.pacing, now, job, running))
+
+    def charge(self, pacing: Any, now: float, job: JobFacts, running: int) -> Any:
+        """The pacing policy's state after the job has started."""
+        try:
+            return self.pacing.started(pacing, now, job, running)
+        except Exception as error:
+            self.guard.note(self.pacing, "started", error)
+            return pacing
+
+    # -- end ---------------------------------------------------------------------------------------------------------
 
     def settle(
         self,
@@ -173,25 +228,27 @@ class Rules:
         match outcome.kind:
             case OutcomeKind.SUCCEEDED:
                 state = self._end_streak(state, started_at)
-                fate = self._fate(job, JobState.SUCCEEDED, outcome.error)
+                fate = Fate.of(job, JobState.SUCCEEDED, outcome.error)
             case OutcomeKind.FAILED:
-                state, hold = self._count_failure(state, now, started_at)
+                state, hold = self._count_failure(state, now, started_at, outcome)
                 outcome = attrs.evolve(outcome, hold=hold)
-                fate = self._after_failure(now, job, outcome, retry)
+                fate = self._after_failure(state, now, job, outcome, retry)
             case OutcomeKind.THROTTLED:
                 state, outcome = self._throttle(state, now, started_at, outcome)
                 fate = self._after_throttle(job, outcome)
             case OutcomeKind.IGNORED:
                 end = JobState.CANCELLED if job.cancel_requested else JobState.FAILED
-                fate = self._fate(job, end, outcome.error)
+                fate = Fate.of(job, end, outcome.error)
         if self.guard.pace_lost:
             self.guard.pace_lost = False
             state = self._hold(state, now + FALLBACK_WAIT, f"{type(self.pacing).__name__} gave no usable answer")
-        state = state.learned(
-            self._pacing_after(state, now, job, outcome, running),
+        state = state.after_run(
+            now,
+            self.give_back(state.pacing, now, job, outcome, running),
             self._estimator_after(state, job, outcome, max(0.0, now - started_at)),
             succeeded=fate.state is JobState.SUCCEEDED,
             failed=fate.state is JobState.FAILED,
+            retried=fate.state is JobState.QUEUED and outcome.kind is OutcomeKind.FAILED,
         )
         return state, fate, outcome
 
@@ -200,35 +257,31 @@ class Rules:
 
         With the outcome `INTERRUPTED` for a run that was broken off: shutdown, or the crash of its worker.
         """
-        return state.learned(self._pacing_after(state, now, job, outcome, running), state.estimator)
+        return state.with_pacing(self.give_back(state.pacing, now, job, outcome, running))
+
+    def give_back(self, pacing: Any, now: float, job: JobFacts, outcome: Outcome, running: int) -> Any:
+        """The pacing policy's state after a run of the job has ended."""
+        try:
+            return self.pacing.ended(pacing, now, job, outcome, running)
+        except Exception as error:
+            self.guard.note(self.pacing, "ended", error)
+            return pacing
 
     def recover(self, job: JobRecord, runnable: bool) -> Fate:
         """What becomes of a job whose worker is gone? `runnable`: some live worker knows its function."""
         if not runnable:
-            return self._fate(job, JobState.STALE, "its worker is gone and nobody else can run it")
+            return Fate.of(job, JobState.STALE, "its worker is gone and nobody else can run it")
         if job.state is JobState.QUEUED:
-            return self._fate(job, JobState.QUEUED, job.error)
+            return Fate.of(job, JobState.QUEUED, job.error)
         if self.on_crash == "stale":
-            return self._fate(job, JobState.STALE, "interrupted by a crash")
+            return Fate.of(job, JobState.STALE, "interrupted by a crash")
         if job.recoveries >= self.max_recoveries:
-            return self._fate(job, JobState.DEAD, f"interrupted by {job.recoveries + 1} crashes")
-        return self._fate(job, JobState.QUEUED, "interrupted by a crash")
+            return Fate.of(job, JobState.DEAD, f"interrupted by {job.recoveries + 1} crashes")
+        return Fate.of(job, JobState.QUEUED, "interrupted by a crash")
 
     def predict(self, state: QueueState, job: JobFacts) -> Durations:
         """How long a run of this job will take."""
         return self.guard.durations(self.estimator, lambda: self.estimator.predict(state.estimator, job))
-
-    @staticmethod
-    def _fate(job: JobRecord, state: JobState, error: str) -> Fate:
-        return Fate(state, job.ready_at, error, job.failures, job.throttles)
-
-    def _pacing_after(self, state: QueueState, now: float, job: JobFacts, outcome: Outcome, running: int) -> Any:
-        return self.guard.state(
-            self.pacing,
-            "ended",
-            state.pacing,
-            lambda: self.pacing.ended(state.pacing, now, job, outcome, running),
-        )
 
     def _estimator_after(self, state: QueueState, job: JobFacts, outcome: Outcome, duration: float) -> Any:
         if outcome.kind is OutcomeKind.IGNORED:
@@ -250,13 +303,16 @@ class Rules:
             return attrs.evolve(state, failures=0, last_delay=0.0)
         return state
 
-    def _count_failure(self, state: QueueState, now: float, started_at: float) -> tuple[QueueState, float]:
+    def _count_failure(
+        self, state: QueueState, now: float, started_at: float, outcome: Outcome
+    ) -> tuple[QueueState, float]:
         """One more failure in a row, unless parallel jobs failed of the same cause. Returns the hold in seconds."""
         if self._known_before(state, started_at):
             return state, 0.0
         count = state.failures + 1
         first = state.first_failed_at if state.failures else now
-        failure = Failure(count, previous=state.last_delay, elapsed=now - first)
+        successes, retries = state.recent(now)
+        failure = Failure(count, state.last_delay, now - first, outcome.retry_after, successes, retries)
         hold = self.guard.delay(self.backoff, lambda: self.backoff.delay(failure, self.random)) or 0.0
         state = attrs.evolve(state, failures=count, first_failed_at=first, last_failed_at=now, last_delay=hold)
         reason = f"backoff of {hold:g} s after {count} failure{'s' * (count > 1)} in a row"
@@ -268,23 +324,29 @@ class Rules:
             return state
         return attrs.evolve(state, hold_until=until, hold_reason=reason)
 
-    def _after_failure(self, now: float, job: JobRecord, outcome: Outcome, retry: Retry | None) -> Fate:
+    def _after_failure(
+        self, state: QueueState, now: float, job: JobRecord, outcome: Outcome, retry: Retry | None
+    ) -> Fate:
         failures = job.failures + 1
+        first = now if job.first_failed_at is None else job.first_failed_at
         delay = None
         if retry is not None and failures < retry.attempts and not job.cancel_requested:
-            failure = Failure(failures, retry_after=outcome.retry_after)
+            successes, retries = state.recent(now)
+            failure = Failure(failures, job.retry_delay, now - first, outcome.retry_after, successes, retries)
             delay = self.guard.delay(retry.backoff, lambda: retry.backoff.delay(failure, self.random))
         if delay is None:
-            return Fate(JobState.FAILED, job.ready_at, outcome.error, failures, job.throttles)
-        return Fate(JobState.QUEUED, now + delay, outcome.error, failures, job.throttles)
+            return Fate(JobState.FAILED, job.ready_at, outcome.error, failures, job.throttles, first, 0.0)
+        return Fate(JobState.QUEUED, now + delay, outcome.error, failures, job.throttles, first, delay)
 
     def _throttle(
         self, state: QueueState, now: float, started_at: float, outcome: Outcome
     ) -> tuple[QueueState, Outcome]:
         state = attrs.evolve(state, throttled=state.throttled + 1)
         if outcome.retry_after is None:
-            state, hold = self._count_failure(state, now, started_at)
+            state, hold = self._count_failure(state, now, started_at, outcome)
             outcome = attrs.evolve(outcome, hold=hold)
+            if getattr(self.pacing, "slows_on_throttle", False):
+                return state, outcome
             reason = f"throttled by the upstream, which did not say for how long: {UNNAMED_THROTTLE_HOLD:g} s"
             return self._hold(state, now + UNNAMED_THROTTLE_HOLD, reason), outcome
         hold = self.guard.delay(Throttled, lambda: outcome.retry_after) or 0.0
@@ -292,10 +354,12 @@ class Rules:
         return self._hold(state, now + max(hold, LEAST_THROTTLE_HOLD), reason), outcome
 
     def _after_throttle(self, job: JobRecord, outcome: Outcome) -> Fate:
+        fate = Fate.of(job, JobState.QUEUED, outcome.error)
         throttles = job.throttles + 1
         if job.cancel_requested:
-            return Fate(JobState.CANCELLED, job.ready_at, outcome.error, job.failures, throttles)
-        if throttles > self.max_throttles:
-            reason = f"throttled {throttles} times, last: {outcome.error or 'no reason given'}"
-            return Fate(JobState.FAILED, job.ready_at, reason, job.failures, throttles)
-        return Fate(JobState.QUEUED, job.ready_at, outcome.error, job.failures, throttles)
+            fate = Fate.of(job, JobState.CANCELLED, outcome.error)
+        elif throttles > self.max_throttles:
+            fate = Fate.of(
+                job, JobState.FAILED, f"throttled {throttles} times, last: {outcome.error or 'no reason given'}"
+            )
+        return attrs.evolve(fate, throttles=throttles)

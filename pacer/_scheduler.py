@@ -214,6 +214,7 @@ class Scheduler:
         timeout: float | timedelta | None = None,
         retry: Retry | None = None,
         unique: str | None = None,
+        expires: float | timedelta | None = None,
     ) -> Enqueuer:
         """Options for jobs: `scheduler.options(priority=5, key="tenant-1").enqueue(analyse, document)`.
 
@@ -227,6 +228,7 @@ class Scheduler:
             timeout: Seconds that a run may take; by default its task's.
             retry: When failed runs are tried again; by default its task's.
             unique: While a job with this value waits or runs, enqueueing another gives back that one.
+            expires: Seconds by which it has to have started; a job that still waits then leaves the queue as `expired`.
 
         Raises:
             ValueError: An impossible value; the message names it.
@@ -240,6 +242,7 @@ class Scheduler:
             timeout=timeout,
             retry=retry,
             unique=unique,
+            expires=expires,
         )
         return Enqueuer(lambda: self._running.intake, chosen)
 
@@ -301,7 +304,7 @@ class Scheduler:
 
         Raises:
             JobFailedError: It failed for good, or is dead.
-            JobCancelledError: It was cancelled or dropped.
+            JobCancelledError: It was cancelled, dropped, or has expired.
             JobStaleError: A crash interrupted it and it is not run again.
             ResultUnavailableError: It succeeded, but its result was not kept.
             UnknownJobError: No job has this id.

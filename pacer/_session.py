@@ -45,7 +45,8 @@ async def session(start: Start) -> AsyncGenerator[Session]:
     worker_id, announce = os.urandom(8).hex(), Announcer(tuple(start.observers))
     failure: Exception | None = None
     async with start.store.open(start.name, start.rules, worker_id) as ledger:
-        worker = Worker(ledger, start.store.codec, start.rules, start.registry, announce, start.slots)
+        rules = start.rules.on_clock(ledger.utc(0.0).timestamp())
+        worker = Worker(ledger, start.store.codec, rules, start.registry, announce, start.slots)
         try:
             async with anyio.create_task_group() as task_group:
                 try:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 if TYPE_CHECKING:
     from pacer.protocols import JobFacts
+
+
+LOOK_AHEAD = 1000
+"""So many of the waiting jobs a snapshot names at most."""
+
+RECENT = 60.0
+"""Seconds in which what has happened lately fades to a share of 1/e."""
 
 
 @attrs.frozen
@@ -18,6 +26,7 @@ class QueueState:
     Attributes:
         pacing: The pacing policy's own state.
         estimator: The duration estimator's own state.
+        order: The state of the order of the waiting jobs.
         failures: Failures in a row.
         first_failed_at: When the row began.
         last_failed_at: When its last counted failure became known.
@@ -28,10 +37,14 @@ class QueueState:
         succeeded: Jobs that succeeded, ever.
         failed: Jobs that failed for good, ever.
         throttled: Runs that the upstream sent back, ever.
+        recent_successes: Jobs that succeeded lately: each counts 1 when it does, and fades with `RECENT` seconds.
+        recent_retries: The same for jobs that are to be retried after a failure.
+        recent_at: The time at which both were that much.
     """
 
     pacing: Any
     estimator: Any
+    order: Any = None
     failures: int = 0
     first_failed_at: float = 0.0
     last_failed_at: float | None = None
@@ -42,15 +55,24 @@ class QueueState:
     succeeded: int = 0
     failed: int = 0
     throttled: int = 0
+    recent_successes: float = 0.0
+    recent_retries: float = 0.0
+    recent_at: float = 0.0
 
-    def learned(self, pacing: Any, estimator: Any, succeeded: int = 0, failed: int = 0) -> QueueState:
-        """The same with new states of the strategies, and so many more jobs that succeeded or failed for good."""
-        if pacing is self.pacing and estimator is self.estimator and not succeeded and not failed:
-            return self
-        # Spelled out because this is the hot path: `attrs.evolve` takes four times as long.
+    def recent(self, now: float) -> tuple[float, float]:
+        """Successes and retries of the recent past, faded to this moment."""
+        fade = math.exp(min(0.0, self.recent_at - now) / RECENT)
+        return self.recent_successes * fade, self.recent_retries * fade
+
+    def after_run(
+        self, now: float, pacing: Any, estimator: Any, *, succeeded: bool, failed: bool, retried: bool
+    ) -> QueueState:
+        """A run has ended: new states of the strategies; the job has succeeded, failed for good, or comes back."""
+        successes, retries = self.recent(now)
         return QueueState(
             pacing,
             estimator,
+            self.order,
             self.failures,
             self.first_failed_at,
             self.last_failed_at,
@@ -61,6 +83,33 @@ class QueueState:
             self.succeeded + succeeded,
             self.failed + failed,
             self.throttled,
+            successes + succeeded,
+            retries + retried,
+            now,
+        )
+
+    def with_pacing(self, pacing: Any) -> QueueState:
+        """The same with another state of the pacing policy."""
+        if pacing is self.pacing:
+            return self
+        # Spelled out because this is the hot path: `attrs.evolve` takes four times as long.
+        return QueueState(
+            pacing,
+            self.estimator,
+            self.order,
+            self.failures,
+            self.first_failed_at,
+            self.last_failed_at,
+            self.last_delay,
+            self.hold_until,
+            self.hold_reason,
+            self.paused,
+            self.succeeded,
+            self.failed,
+            self.throttled,
+            self.recent_successes,
+            self.recent_retries,
+            self.recent_at,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -92,6 +141,7 @@ class Snapshot:
         waiting: Waiting jobs, those with a delay included.
         running: Running jobs, on all workers.
         oldest_at: When the first of the waiting jobs was enqueued; None if none waits or it was not looked up.
+        ahead: The first of the waiting jobs that are ready, in order, as many as were looked up.
     """
 
     now: float
@@ -99,3 +149,4 @@ class Snapshot:
     waiting: int
     running: tuple[Running, ...]
     oldest_at: float | None = None
+    ahead: Sequence[JobFacts] = ()

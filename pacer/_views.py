@@ -121,7 +121,7 @@ def result(record: JobRecord, codec: Codec) -> Any:
             return codec.decode_result(record.result)
         case JobState.SUCCEEDED:
             raise ResultUnavailableError(record.id, record.error)
-        case JobState.CANCELLED | JobState.DROPPED:
+        case JobState.CANCELLED | JobState.DROPPED | JobState.EXPIRED:
             raise JobCancelledError(record.id, record.error)
         case JobState.STALE:
             raise JobStaleError(record.id, record.error)

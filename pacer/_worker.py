@@ -55,6 +55,7 @@ class Worker:
     _closed: bool = attrs.field(init=False, default=False)
     _stopping: bool = attrs.field(init=False, default=False)
     _active: int = attrs.field(init=False, default=0)
+    _expiring: Pulse = attrs.field(init=False, factory=Pulse)
     _yielded_at: float = attrs.field(init=False, default=-math.inf)
     runner: Runner = attrs.field(init=False)
 
@@ -69,6 +70,7 @@ class Worker:
         for _ in range(self.slots):
             self._active += 1
             task_group.start_soon(self._slot)
+        task_group.start_soon(self._watch_expiry)
         if self.ledger.heartbeat is not None:
             task_group.start_soon(self._heartbeat, self.ledger.heartbeat)
 
@@ -291,6 +293,27 @@ class Worker:
                 continue
             for job_id in beat.cancel | beat.lost:
                 self.runner.cancel(job_id)
+
+    def expires(self) -> None:
+        """A job has come in that will not wait for ever."""
+        self._expiring.fire()
+
+    async def _watch_expiry(self) -> None:
+        """Take jobs out of the queue at the time after which they are of no use, even if nothing starts then."""
+        while True:
+            changed, wait = self._expiring.next(), math.inf if self.ledger.heartbeat is None else self.ledger.heartbeat
+            try:
+                expired = await self.ledger.expire()
+                for record in expired.jobs:
+                    self.announce(events.JobExpired(self.ledger.now(), record.id, record.task))
+                    self.forget(record)
+                if expired.next is not None:
+                    wait = min(wait, max(expired.next - self.ledger.now(), LEAST_SLEEP))
+            except Exception as error:
+                self._store_failed("expire", error)
+                wait = STORE_RETRY
+            with anyio.move_on_after(wait):
+                await changed.wait()
 
     async def _recover(self) -> None:
         recovered = await self.ledger.recover(self.registry.names)

@@ -15,6 +15,7 @@ __all__ = [
     "JobCancelled",
     "JobDropped",
     "JobEnqueued",
+    "JobExpired",
     "JobFailed",
     "JobProgressed",
     "JobRecovered",
@@ -86,6 +87,15 @@ class QueueRefused:
 @attrs.frozen
 class JobDropped:
     """The job had to leave the full queue for a newer one."""
+
+    at: float
+    job_id: str
+    task: str
+
+
+@attrs.frozen
+class JobExpired:
+    """The job had not started by the time after which it is of no use, and has left the queue."""
 
     at: float
     job_id: str
@@ -253,6 +263,7 @@ Event = (
     | BatchEnqueued
     | QueueRefused
     | JobDropped
+    | JobExpired
     | JobStarted
     | JobProgressed
     | JobSucceeded

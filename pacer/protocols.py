@@ -39,6 +39,7 @@ __all__ = [
     "Codec",
     "DurationEstimator",
     "Durations",
+    "Expired",
     "Failure",
     "JobFacts",
     "JobOrder",
@@ -87,6 +88,10 @@ class JobFacts(Protocol):
         """The earliest time at which it may start as far as the job itself is concerned."""
 
     @property
+    def expires_at(self) -> float | None:
+        """The time by which it has to have started; None if it may wait for ever."""
+
+    @property
     def started_at(self) -> float | None:
         """When its current run began; None while it waits."""
 
@@ -132,7 +137,13 @@ class LimitReport:
 
 
 class PacingPolicy(Protocol[S]):
-    """Says when the next job may start. For every `started` there is exactly one `ended`."""
+    """Says when the next job may start. For every `started` there is exactly one `ended`.
+
+    Two more names are looked for, and may be left out. `slows_on_throttle = True` says that the policy itself starts
+    fewer jobs after a throttle, so that the queue need not be held when the upstream names no time. `on_clock(epoch)`
+    gives the same policy for a clock that showed 0 at that Unix time; a policy that speaks of the calendar needs it,
+    because not every store's clock counts from 1970.
+    """
 
     def initial_state(self) -> S:
         """The state of a queue that has never run a job."""
@@ -153,20 +164,28 @@ class Failure:
 
     Attributes:
         count: Failures in a row up to and including this one; 1 or more.
-        previous: The delay that followed the failure before, in seconds; 0 at the first, and always for the retries of
-            one job, for which it is not kept.
-        elapsed: Seconds since the first failure of the row; always 0 for the retries of one job.
+        previous: The delay that followed the failure before, in seconds; 0 at the first.
+        elapsed: Seconds since the first failure of the row.
         retry_after: Seconds that the upstream asked to wait; None if it did not.
+        successes: Jobs of the queue that succeeded lately. Each counts 1 at first and fades, to 1/e in 60 s.
+        retries: The same for jobs that were put back to be retried.
     """
 
     count: int
     previous: float = 0.0
     elapsed: float = 0.0
     retry_after: float | None = None
+    successes: float = 0.0
+    retries: float = 0.0
 
 
 class BackoffPolicy(Protocol):
-    """Says how long to wait after a failure: for the queue's failures in a row, or for the retries of one job."""
+    """Says how long to wait after a failure: for the queue's failures in a row, or for the retries of one job.
+
+    One more method is looked for, and may be left out: `most_running(failures: int) -> int | None` says how many jobs
+    may run at once while the queue's failures in a row are this many, as a circuit breaker does whose probe is out;
+    None for any number. It is asked of a queue's backoff policy only.
+    """
 
     def delay(self, failure: Failure, random: Random) -> float | None:
         """Seconds to wait, 0 or more. None: give up (for a queue's streak, no delay). `random` is for jitter."""
@@ -185,11 +204,20 @@ class DurationEstimator(Protocol[S]):
         """How long will a run of this job take?"""
 
 
-class JobOrder(Protocol):
-    """Says which of the waiting jobs is next."""
+class JobOrder(Protocol[S]):
+    """Says which of the waiting jobs is next, by a number that each of them is given when it comes in."""
 
-    def sort_key(self, job: JobFacts) -> float:
-        """Computed once, at admission. Smaller keys start first; equal keys in order of arrival."""
+    def initial_state(self) -> S:
+        """The state of a queue that has never held a job."""
+
+    def place(self, state: S, job: JobFacts, expected: Callable[[], float]) -> tuple[float, S]:
+        """The job's sort key, and the state after it. `expected()` is the expected duration of the job in seconds.
+
+        Asked once, at admission. Smaller keys start first; equal keys in order of arrival.
+        """
+
+    def started(self, state: S, job: JobFacts, sort_key: float) -> S:
+        """The job with this key leaves the queue to be run."""
 
 
 @attrs.frozen
@@ -213,7 +241,7 @@ class JobQueue(Protocol):
         """How many jobs may wait."""
 
     @property
-    def order(self) -> JobOrder:
+    def order(self) -> JobOrder[Any]:
         """Which of the waiting jobs is next."""
 
     @property
@@ -287,6 +315,14 @@ class Claimed:
 
 
 @attrs.frozen
+class Expired:
+    """Jobs that have left the queue because their time was over, and when that of the next one is; None for none."""
+
+    jobs: Sequence[JobRecord]
+    next: float | None
+
+
+@attrs.frozen
 class Settled:
     """What the end of one run changed.
 
@@ -350,6 +386,9 @@ class Ledger(Protocol):
 
         `tasks` are the functions that this worker knows; a job that no live worker can run becomes stale.
         """
+
+    async def expire(self) -> Expired:
+        """Take out the waiting jobs whose time to start is over."""
 
     # What people ask and say:
     async def job(self, job_id: str) -> JobRecord | None:

@@ -12,7 +12,7 @@ import attrs
 from pacer.demo._samples import Sample
 from pacer.demo._servers import HOST, DemoError
 
-_ENDED = frozenset({"succeeded", "failed", "cancelled", "dropped", "dead"})
+_ENDED = frozenset({"succeeded", "failed", "cancelled", "dropped", "expired", "dead"})
 _RUN_ID = re.compile(r"run-(\d+)-.+")
 
 

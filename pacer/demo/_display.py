@@ -20,7 +20,7 @@ _COLOURS = {"succeeded": "green", "running": "yellow", "failed": "red", "dead": 
 _MOST_ROWS = 15
 # Seconds from which times are written as minutes and seconds.
 _LONG = 99.5
-FAILED = ("failed", "dead", "stale", "cancelled", "dropped")
+FAILED = ("failed", "dead", "stale", "cancelled", "dropped", "expired")
 
 
 class Display(Protocol):

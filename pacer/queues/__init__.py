@@ -1,6 +1,6 @@
 """Orders of the waiting jobs. The queue itself, `BoundedQueue`, is imported from `pacer`."""
 
-from pacer.queues._orders import Fifo as Fifo
-from pacer.queues._orders import Priority as Priority
+from pacer.queues._fifo import Fifo as Fifo
+from pacer.queues._priority import Priority as Priority
 
 __all__ = ["Fifo", "Priority"]

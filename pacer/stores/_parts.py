@@ -9,12 +9,17 @@ import attrs
 from pacer._rules import Rules
 from pacer._snapshot import QueueState
 
-LEARNING: Final = ("pacing", "estimator")
+LEARNING: Final = ("pacing", "estimator", "order")
 
 
 def parts_of(rules: Rules) -> dict[str, Any]:
     """The classes of the strategies that learn, as plain data."""
-    return {name: _fingerprint(getattr(rules, name)) for name in LEARNING}
+    return {name: _fingerprint(part_of(rules, name)) for name in LEARNING}
+
+
+def part_of(rules: Rules, name: str) -> Any:
+    """The strategy with this name."""
+    return rules.queue.order if name == "order" else getattr(rules, name)
 
 
 def begin_anew_where_changed(state: QueueState, parts: dict[str, Any], rules: Rules) -> QueueState:

@@ -10,7 +10,7 @@ import attrs
 
 from pacer._errors import LeaseLostError, QueueFullError
 from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
-from pacer._rules import INTERRUPTED, Fate, Rules, never
+from pacer._rules import EXPIRED, INTERRUPTED, Fate, Rules, never
 from pacer._snapshot import Snapshot
 from pacer.protocols import Added, Addition, Beat, Claimed, Settled, When
 from pacer.stores._sqlite_rows import Encoded, decode, encode, storable_text
@@ -33,8 +33,8 @@ class Ending:
     def apply(self, record: JobRecord) -> None:
         """Make the record say so."""
         fate = self.fate
-        record.state, record.error, record.cancel_requested = fate.state, fate.error, self.cancel_requested
-        record.failures, record.throttles, record.worker = fate.failures, fate.throttles, None
+        fate.apply(record)
+        record.cancel_requested, record.worker = self.cancel_requested, None
         if fate.state is JobState.QUEUED:
             record.ready_at, record.started_at = fate.ready_at, None
         else:
@@ -86,10 +86,15 @@ class SqlQueue:
     def _admit(self, fresh: Sequence[JobRecord], certain: bool) -> list[JobRecord]:
         """Ask the rules; raises QueueFullError. Returns the jobs that were dropped to make room.
 
+        Jobs whose time is over do not count any more, though they are still there until somebody takes them out.
+
         Not `certain`: the job may exist already, and then nobody has to make room for it.
         """
+        waiting = self.view.waiting
+        if waiting + len(fresh) > self.rules.queue.capacity:
+            waiting -= self.table.count_expired(self.view.now)
         try:
-            drop = self.rules.admit(fresh, self.view.waiting, self.view.snapshot)
+            drop = self.rules.admit(fresh, waiting, self.view.snapshot)
         except QueueFullError:
             if not certain and self.table.same(fresh[0]) is not None:
                 return []
@@ -120,11 +125,15 @@ class SqlQueue:
         now = view.now
         record.created_at = now
         record.ready_at = ready_at = now + record.delay
-        record.sort_key = sort_key = self.rules.sort_key(record)
+        if record.expires is not None:
+            record.expires_at = now + record.expires
+        record.sort_key, placed = self.rules.place(view.state, record)
+        sort_key = record.sort_key
         record.seq = seq = view.next_seq()
         if not self.table.insert(record, encoded, view.next_arrival()):
             view.take_back_numbers()
             return None
+        view.state = placed
         if record.task not in self.known if record.home is None else record.home != self.worker:
             view.roster += 1
         view.added(sort_key, seq, ready_at)
@@ -142,6 +151,8 @@ class SqlQueue:
             if (row[_TASK] not in tasks if home is None else home != self.worker) or row[_KEY] in blocked:
                 continue
             record = decode(row)
+            if record.expires_at is not None and record.expires_at <= now:
+                continue
             when = self.rules.next_start(view.state, now, record, len(view.running))
             if when.at <= now:
                 self._start(record)
@@ -227,7 +238,7 @@ class SqlQueue:
                 state, error = (
                     (JobState.CANCELLED, "cancelled") if job.cancel_requested else (JobState.QUEUED, job.error)
                 )
-                fate = Fate(state, job.ready_at, error, job.failures, job.throttles)
+                fate = Fate.of(job, state, error)
                 self.apply(job, fate, job.recoveries)
                 endings.append((record, Ending(fate, job.cancel_requested, self.view.now)))
         return endings
@@ -252,9 +263,21 @@ class SqlQueue:
         self.table.requeue(job, fate, recoveries, view.now, view.next_arrival())
         view.added(job.sort_key, job.seq, fate.ready_at)
 
+    def next_expiry(self) -> float | None:
+        """When the first waiting job's time to start is over."""
+        return self.table.next_expiry()
+
+    def expire(self) -> list[JobRecord]:
+        """Take out the waiting jobs whose time to start is over."""
+        jobs = []
+        for job, delayed in self.table.expired(self.view.now):
+            self.finish(job, delayed, JobState.EXPIRED, EXPIRED)
+            jobs.append(job)
+        return jobs
+
     def finish(self, job: JobRecord, delayed: bool, state: JobState, error: str) -> None:
         """A waiting job, just read, leaves for good."""
-        fate = Fate(state, job.ready_at, error, job.failures, job.throttles)
+        fate = Fate.of(job, state, error)
         self.view.removed(job.seq, delayed)
         self.table.finish(job, fate, job.recoveries, self.view.now, None)
         Ending(fate, job.cancel_requested, self.view.now).apply(job)

@@ -14,17 +14,17 @@ from pacer._job import ONE_REQUEST, JobRecord, JobState, Retry
 
 # In the order of JobRecord's fields, so that a row becomes a record in one call.
 COLUMNS: Final = (
-    "id, task, payload, home, key, priority, cost, delay, timeout, retry, unique_key, batch_id, state, seq, sort_key, "
-    "created_at, ready_at, started_at, ended_at, failures, throttles, recoveries, worker, fence, lease_until, "
-    "cancel_requested, progress, message, error, result"
+    "id, task, payload, home, key, priority, cost, delay, timeout, retry, unique_key, batch_id, NULL, state, seq, "
+    "sort_key, created_at, ready_at, expires_at, started_at, ended_at, failures, first_failed_at, retry_delay, "
+    "throttles, recoveries, worker, fence, lease_until, cancel_requested, progress, message, error, result"
 )
 # The same without the payload, which may be large and is of no use to the rules.
 FACTS: Final = COLUMNS.replace("payload,", "NULL,", 1)
 
 INSERT: Final = """
 INSERT INTO pacer_jobs (queue, id, task, payload, home, key, priority, cost, delay, timeout, retry, unique_key,
-    batch_id, seq, sort_key, created_at, ready_at, place, due, arrival, state)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued')
+    batch_id, seq, sort_key, created_at, ready_at, expires_at, place, due, arrival, state)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued')
 ON CONFLICT DO NOTHING
 """
 
@@ -36,7 +36,7 @@ ON CONFLICT DO NOTHING
 """
 
 _STATES: Final = {state.value: state for state in JobState}
-_COST, _RETRY, _STATE, _CANCEL = 6, 9, 12, 25
+_COST, _RETRY, _STATE, _CANCEL = 6, 9, 13, 29
 
 
 def decode(row: tuple[Any, ...]) -> JobRecord:
@@ -94,6 +94,7 @@ def _has_no_options(record: JobRecord) -> bool:
         and record.timeout is None
         and record.unique is None
         and record.batch_id is None
+        and record.expires is None
     )
 
 

@@ -92,6 +92,15 @@ MIGRATIONS: Final = (
         ) WITHOUT ROWID
         """,
     ),
+    (
+        "ALTER TABLE pacer_jobs ADD COLUMN expires_at REAL",
+        "ALTER TABLE pacer_jobs ADD COLUMN first_failed_at REAL",
+        "ALTER TABLE pacer_jobs ADD COLUMN retry_delay REAL NOT NULL DEFAULT 0",
+        """
+        CREATE INDEX pacer_jobs_expiry ON pacer_jobs (queue, expires_at)
+        WHERE expires_at IS NOT NULL AND arrival IS NOT NULL
+        """,
+    ),
 )
 """One tuple of statements a version: version n is reached by applying the first n."""
 

@@ -11,10 +11,12 @@ import attrs
 
 from pacer._rules import Rules
 from pacer._snapshot import QueueState
-from pacer.stores._parts import LEARNING, parts_of
+from pacer.stores._parts import LEARNING, part_of, parts_of
 
 _COUNTS: Final = frozenset({"failures", "succeeded", "failed", "throttled"})
-_TIMES: Final = frozenset({"first_failed_at", "last_failed_at", "last_delay", "hold_until"})
+_NUMBERS: Final = frozenset(
+    {"first_failed_at", "last_failed_at", "last_delay", "hold_until", "recent_successes", "recent_retries", "recent_at"}
+)
 
 
 def encode_state(state: QueueState) -> str:
@@ -28,7 +30,7 @@ def writable(state: QueueState, last: QueueState, rules: Rules) -> QueueState:
         try:
             json.dumps(getattr(state, name))
         except (TypeError, ValueError, RecursionError) as error:
-            rules.guard.note(getattr(rules, name), "state", error)
+            rules.guard.note(part_of(rules, name), "state", error)
             state = attrs.evolve(state, **{name: getattr(last, name)})
     return state
 
@@ -68,7 +70,7 @@ def _mapping(text: str) -> dict[str, Any] | None:
 def _usable(name: str, value: Any) -> bool:
     if name in _COUNTS:
         return type(value) is int and value >= 0
-    if name in _TIMES:
+    if name in _NUMBERS:
         return (value is None and name == "last_failed_at") or (type(value) in (int, float) and math.isfinite(value))
     return type(value) is (bool if name == "paused" else str)
 

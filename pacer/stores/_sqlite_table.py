@@ -19,6 +19,9 @@ _WAITING: Final = "FROM pacer_jobs WHERE queue = ? AND arrival IS NOT NULL"
 _BY_ID: Final = f"SELECT {COLUMNS} FROM pacer_jobs WHERE queue = ? AND id = ?"
 _BY_UNIQUE: Final = f"SELECT {COLUMNS} FROM pacer_jobs WHERE queue = ? AND unique_key = ? AND ended_at IS NULL"
 _OLDEST: Final = f"SELECT {COLUMNS}, due {_WAITING} ORDER BY arrival LIMIT ?"
+_EXPIRED: Final = f"SELECT {COLUMNS}, due {_WAITING} AND expires_at <= ?"
+_COUNT_EXPIRED: Final = f"SELECT count(*) {_WAITING} AND expires_at <= ?"
+_NEXT_EXPIRY: Final = f"SELECT min(expires_at) {_WAITING} AND expires_at IS NOT NULL"
 _OF_KIND: Final = f"SELECT {COLUMNS}, due {_WAITING} AND task = ? AND home IS ?"
 _START: Final = (
     "UPDATE pacer_jobs SET state = 'running', started_at = ?, worker = ?, fence = ?, lease_until = ?, "
@@ -27,11 +30,12 @@ _START: Final = (
 _KEEP: Final = "UPDATE pacer_jobs SET lease_until = ?, progress = ?, message = ? WHERE seq = ?"
 _REQUEUE: Final = (
     "UPDATE pacer_jobs SET state = 'queued', place = ?, due = ?, arrival = ?, ready_at = ?, error = ?, failures = ?, "
-    "throttles = ?, recoveries = ?, progress = ?, message = ?, started_at = NULL, worker = NULL WHERE seq = ?"
+    "first_failed_at = ?, retry_delay = ?, throttles = ?, recoveries = ?, progress = ?, message = ?, "
+    "started_at = NULL, worker = NULL WHERE seq = ?"
 )
 _FINISH: Final = (
-    "UPDATE pacer_jobs SET state = ?, ended_at = ?, error = ?, result = ?, failures = ?, throttles = ?, "
-    "recoveries = ?, progress = ?, message = ?, worker = NULL, payload = NULL, "
+    "UPDATE pacer_jobs SET state = ?, ended_at = ?, error = ?, result = ?, failures = ?, first_failed_at = ?, "
+    "throttles = ?, recoveries = ?, progress = ?, message = ?, worker = NULL, payload = NULL, "
     "arrival = NULL, place = NULL, due = NULL WHERE seq = ?"
 )
 _PRUNE: Final = (
@@ -91,6 +95,7 @@ class JobTable:
                     record.sort_key,
                     created_at,
                     ready_at,
+                    record.expires_at,
                     place,
                     due,
                     arrival,
@@ -124,6 +129,8 @@ class JobTable:
                 fate.ready_at,
                 storable_text(fate.error),
                 fate.failures,
+                fate.first_failed_at,
+                fate.retry_delay,
                 fate.throttles,
                 recoveries,
                 job.progress,
@@ -143,6 +150,7 @@ class JobTable:
                 storable_text(fate.error),
                 result,
                 fate.failures,
+                fate.first_failed_at,
                 fate.throttles,
                 recoveries,
                 job.progress,
@@ -193,6 +201,20 @@ class JobTable:
         """When the job that has waited longest was enqueued."""
         row = self.cursor.execute(f"SELECT created_at {_WAITING} ORDER BY arrival LIMIT 1", (self.queue,)).fetchone()
         return None if row is None else row[0]
+
+    def expired(self, now: float) -> list[tuple[JobRecord, bool]]:
+        """The waiting jobs whose time to start is over, and whether they are delayed."""
+        return _with_delay(self.cursor.execute(_EXPIRED, (self.queue, now)).fetchall())
+
+    def count_expired(self, now: float) -> int:
+        """How many waiting jobs that are."""
+        (count,) = self.cursor.execute(_COUNT_EXPIRED, (self.queue, now)).fetchone()
+        return int(count)
+
+    def next_expiry(self) -> float | None:
+        """When the first waiting job's time to start is over."""
+        (at,) = self.cursor.execute(_NEXT_EXPIRY, (self.queue,)).fetchone()
+        return None if at is None else float(at)
 
     def kinds(self) -> list[tuple[str, str | None]]:
         """The tasks and homes of all that wait."""

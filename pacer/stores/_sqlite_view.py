@@ -25,7 +25,7 @@ _AHEAD: Final = (
     f"SELECT (SELECT count(*) {_READY} AND sort_key < ?) + (SELECT count(*) {_READY} AND sort_key = ? AND place < ?)"
 )
 _PROMOTE: Final = "UPDATE pacer_jobs SET place = seq, due = NULL WHERE queue = ? AND due <= ?"
-_SEQ, _SORT_KEY = 13, 14
+_SEQ, _SORT_KEY = 14, 15
 _FIRST_CHUNK, _LARGEST_CHUNK = 16, 256
 _BEFORE_ALL = (float("-inf"), 0)
 
@@ -123,6 +123,11 @@ class QueueView:
     def forget(self) -> None:
         """The transaction was rolled back: what is in memory may be wrong."""
         self._version = None
+
+    def read_offset(self) -> float:
+        """By how much the queue's time is ahead of the wall clock."""
+        (offset,) = self.cursor.execute("SELECT clock_offset FROM pacer_queues WHERE id = ?", (self.queue,)).fetchone()
+        return float(offset)
 
     def _load(self) -> None:
         row = self.cursor.execute(

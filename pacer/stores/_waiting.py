@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import overload
 
 import attrs
 
@@ -16,6 +17,27 @@ _Entry = tuple[float, int, JobRecord]
 
 def _entry(record: JobRecord) -> _Entry:
     return (record.sort_key, record.seq, record)
+
+
+@attrs.frozen(eq=False)
+class _Records(Sequence[JobRecord]):
+    """The records of some entries, which hardly anybody will ask for."""
+
+    _entries: list[_Entry]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, index: int) -> JobRecord: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[JobRecord]: ...
+
+    def __getitem__(self, index: int | slice) -> JobRecord | Sequence[JobRecord]:
+        if isinstance(index, slice):
+            return _Records(self._entries[index])
+        return self._entries[index][2]
 
 
 @attrs.define(eq=False)
@@ -30,6 +52,7 @@ class WaitingJobs:
     _front: int = attrs.field(init=False, default=0)
     _delayed: list[_Entry] = attrs.field(init=False, factory=list)
     _by_arrival: dict[int, JobRecord] = attrs.field(init=False, factory=dict)
+    _expiries: list[_Entry] = attrs.field(init=False, factory=list)
 
     def __len__(self) -> int:
         return len(self._by_arrival)
@@ -44,6 +67,8 @@ class WaitingJobs:
     def add(self, record: JobRecord, now: float) -> int:
         """Put a job in; returns its 1-based position."""
         self._by_arrival[record.seq] = record
+        if record.expires_at is not None:
+            heapq.heappush(self._expiries, (record.expires_at, record.seq, record))
         self._take_due(now)
         if record.ready_at > now:
             heapq.heappush(self._delayed, (record.ready_at, record.seq, record))
@@ -93,6 +118,24 @@ class WaitingJobs:
     def oldest(self, count: int) -> list[JobRecord]:
         """The jobs that came into the queue first (a job that came back counts from its return)."""
         return list(islice(self._by_arrival.values(), count))
+
+    def front(self, count: int) -> Sequence[JobRecord]:
+        """The first of those known to be ready, at this moment."""
+        return _Records(self._ready[self._front : self._front + count])
+
+    def expired(self, now: float) -> list[JobRecord]:
+        """The jobs whose time to start is over. They are still in here."""
+        found = dict[int, JobRecord]()
+        while (at := self.next_expiry()) is not None and at <= now:
+            _, seq, record = heapq.heappop(self._expiries)
+            found[seq] = record
+        return list(found.values())
+
+    def next_expiry(self) -> float | None:
+        """When the first job's time to start is over; None if all may wait for ever."""
+        while self._expiries and self._by_arrival.get(self._expiries[0][1]) is not self._expiries[0][2]:
+            heapq.heappop(self._expiries)  # it has left the queue by itself
+        return self._expiries[0][0] if self._expiries else None
 
     def _take_due(self, now: float) -> None:
         """Delayed jobs whose time has come are ready."""

@@ -22,7 +22,7 @@ from pacer._rules import Rules
 from pacer._snapshot import Snapshot
 from pacer._validation import not_negative, one_of, positive, seconds
 from pacer.codecs import JsonCodec
-from pacer.protocols import Addition, Beat, Claimed, Codec, Settled
+from pacer.protocols import Addition, Beat, Claimed, Codec, Expired, Settled
 from pacer.stores._sqlite_care import Care, Roster
 from pacer.stores._sqlite_group import GroupCommit, Operation, Transactions, uninterrupted
 from pacer.stores._sqlite_mirror import Mirror, StatusMirror
@@ -171,6 +171,7 @@ class SqliteLedger:
             set_up=set_up,
         )
         view = QueueView(cursor, number, rules, self._clock)
+        view.rules = rules = rules.on_clock(-view.read_offset())
         self._queue = SqlQueue(JobTable(cursor, number, mirror), view, rules, self._worker, store.lease)
         self._care = Care(cursor, self._queue)
         return view
@@ -273,6 +274,14 @@ class SqliteLedger:
     def _recover(self, tasks: frozenset[str], hello: bool) -> tuple[tuple[Sequence[JobRecord], Roster], float]:
         until = self._care.hello(tasks) if hello else self._alive_until
         return self._care.recover(), until
+
+    async def expire(self) -> Expired:
+        """Take out the waiting jobs whose time to start is over; writes only if there are some."""
+        at = await self._do("expire", self._queue.next_expiry, writes=False)
+        jobs: list[JobRecord] = []
+        if at is not None and at <= self.now():
+            jobs, at = await self._do("expire", lambda: (self._queue.expire(), self._queue.next_expiry()))
+        return Expired(jobs, at)
 
     # -- what people ask and say -------------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ class SampleJob:
     cost: Mapping[str, float] = attrs.field(factory=lambda: ONE_REQUEST)
     created_at: float = 0.0
     ready_at: float = 0.0
+    expires_at: float | None = None
     started_at: float | None = None
 
 

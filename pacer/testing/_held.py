@@ -12,7 +12,7 @@ import attrs
 from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
 from pacer._rules import Rules
 from pacer._snapshot import Snapshot
-from pacer.protocols import Addition, Beat, Claimed, Codec, Ledger, Settled, Store
+from pacer.protocols import Addition, Beat, Claimed, Codec, Expired, Ledger, Settled, Store
 from pacer.testing._virtual import outside
 
 T = TypeVar("T")
@@ -93,6 +93,9 @@ class _HeldLedger:
 
     async def recover(self, tasks: frozenset[str]) -> Sequence[JobRecord]:
         return await _held(self._ledger.recover, tasks)
+
+    async def expire(self) -> Expired:
+        return await _held(self._ledger.expire)
 
     async def job(self, job_id: str) -> JobRecord | None:
         return await _held(self._ledger.job, job_id)

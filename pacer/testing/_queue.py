@@ -6,9 +6,20 @@ import copy
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from pacer.protocols import Admission, JobOrder, JobQueue
-from pacer.testing._expect import Check, SampleJob, check_recipe, expect, expect_equal
+from pacer.testing._expect import (
+    Call,
+    CallLog,
+    Check,
+    SampleJob,
+    check_recipe,
+    expect,
+    expect_equal,
+    expect_pure,
+    plain,
+)
 
 _JOBS = [
     SampleJob(id=f"{at}-{priority}-{key}", key=key, priority=priority, created_at=at, ready_at=at + 5, cost=cost)
@@ -19,34 +30,53 @@ _JOBS = [
 ]
 
 
-def check_order_recipe(order: JobOrder) -> None:
+def check_order_recipe(order: JobOrder[Any]) -> None:
     """The order is a recipe: it can be compared, hashed, copied and printed."""
     check_recipe(order)
 
 
-def check_order_keys(order: JobOrder) -> None:
+def _calls(order: JobOrder[Any]) -> list[Call]:
+    """All of the jobs come in; after every third one, the first of those that wait leaves."""
+    log, state = CallLog(order), order.initial_state()
+    waiting: list[tuple[float, int, SampleJob]] = []
+    for number, job in enumerate(_JOBS):
+        key, state = log.call("place", state, job, lambda: 30.0)
+        waiting.append((key, number, job))
+        if number % 3 == 2:
+            first = min(waiting, key=lambda entry: entry[:2])
+            waiting.remove(first)
+            state = log.call("started", state, first[2], first[0])
+    return log.calls
+
+
+def check_order_keys(order: JobOrder[Any]) -> None:
     """The sort key is a finite number for every job, so that heaps, indexes and sorted sets agree on it."""
     name = type(order).__name__
-    for job in _JOBS:
-        key = order.sort_key(job)
-        usable = isinstance(key, int | float) and math.isfinite(key)
-        expect(usable, f"{name}.sort_key is a finite number; got {key!r} for {job!r}")
+    for call in _calls(order):
+        if call.method == "place":
+            key, _ = call.answer
+            usable = isinstance(key, int | float) and math.isfinite(key)
+            expect(usable, f"{name}.place: the sort key is a finite number; got {key!r} for {call.arguments[0]!r}")
 
 
-def check_order_is_pure(order: JobOrder) -> None:
-    """The sort key depends on the job alone: it is computed once, at admission, and stays."""
+def check_order_state_is_plain(order: JobOrder[Any]) -> None:
+    """Every state, the first included, survives JSON unchanged."""
     name = type(order).__name__
-    keys = [order.sort_key(job) for job in _JOBS]
-    for job, key in reversed(list(zip(_JOBS, keys, strict=True))):
-        expect_equal(order.sort_key(job), key, f"{name}.sort_key: the same job has the same key")
-        expect_equal(copy.deepcopy(order).sort_key(job), key, f"{name}.sort_key: a copy gives the same key")
+    plain(order.initial_state(), f"{name}.initial_state")
+    for call in _calls(order):
+        plain(call.answer[1] if call.method == "place" else call.answer, f"{name}.{call.method}")
 
 
-ORDER_CHECKS: Sequence[Check] = (check_order_recipe, check_order_keys, check_order_is_pure)
+def check_order_is_pure(order: JobOrder[Any]) -> None:
+    """Save and restore in mid-run changes no answer; states and recipe are not mutated; no clock, no dice."""
+    expect_pure(_calls, order)
+
+
+ORDER_CHECKS: Sequence[Check] = (check_order_recipe, check_order_keys, check_order_state_is_plain, check_order_is_pure)
 """The promises of a job order, one function each."""
 
 
-def check_job_order(order: JobOrder) -> None:
+def check_job_order(order: JobOrder[Any]) -> None:
     """Run all of ORDER_CHECKS on an order. Raises AssertionError naming the broken promise."""
     for check in ORDER_CHECKS:
         check(order)

@@ -9,8 +9,8 @@ import anyio
 from pacer._errors import QueueFullError
 from pacer._job import JobState
 from pacer.protocols import Addition, Ledger
+from pacer.queues import Priority
 from pacer.queues._bounded import BoundedQueue
-from pacer.queues._orders import Priority
 from pacer.testing._expect import expect, expect_equal
 from pacer.testing._store_desk import SUCCEEDED, Desk, StoreCheck, StoreFactory, admitted, ids, set_up
 

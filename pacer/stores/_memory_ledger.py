@@ -1,0 +1,337 @@
+"""One queue in the memory of this process: what a ledger can do."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+
+from pacer._errors import LeaseLostError
+from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
+from pacer._rules import EXPIRED, INTERRUPTED, Fate, Rules, never
+from pacer._snapshot import LOOK_AHEAD, QueueState, Running, Snapshot
+from pacer.protocols import Added, Addition, Beat, Claimed, Expired, Settled, When
+from pacer.stores._waiting import WaitingJobs
+
+_EMPTY = When(math.inf, on_event=True, reason="nothing waits")
+
+
+@attrs.define(eq=False)
+class QueueData:
+    """All there is of one named queue."""
+
+    state: QueueState
+    parts: dict[str, Any]
+    waiting: WaitingJobs = attrs.field(factory=WaitingJobs)
+    running: dict[str, JobRecord] = attrs.field(factory=dict)
+    jobs: dict[str, JobRecord] = attrs.field(factory=dict)
+    finished: deque[str] = attrs.field(factory=deque)
+    expired: list[JobRecord] = attrs.field(factory=list)
+    """Jobs that have expired and have yet to be told of."""
+    unique: dict[str, JobRecord] = attrs.field(factory=dict)
+    batches: dict[str, list[JobRecord]] = attrs.field(factory=dict)
+    workers: dict[str, tuple[float, frozenset[str]]] = attrs.field(factory=dict)
+    seq: int = 0
+    loop: object = None
+    shift: float = 0.0
+    left_at: float | None = None
+    left_wall: float = 0.0
+
+
+@attrs.define(eq=False)
+class MemoryLedger:
+    """`MemoryStore` as one worker sees it. No method ever waits, which is what makes each of them atomic."""
+
+    _data: QueueData
+    _rules: Rules
+    _worker: str
+    now: Callable[[], float]
+    _epoch: float
+    _lease: float | None
+    _keep_finished: int
+
+    @property
+    def heartbeat(self) -> float | None:
+        """A third of the lease; None without one."""
+        return None if self._lease is None else self._lease / 3
+
+    @property
+    def poll(self) -> float | None:
+        """Other schedulers on the same object change it unseen only when there is a lease to watch."""
+        return self.heartbeat
+
+    def utc(self, at: float) -> datetime:
+        """The wall clock's time when this ledger's clock showed `at`."""
+        return datetime.fromtimestamp(self._epoch + at, UTC)
+
+    def hello(self, tasks: frozenset[str]) -> None:
+        """Note that this worker is alive and what it can run."""
+        until = math.inf if self._lease is None else self.now() + self._lease
+        self._data.workers[self._worker] = (until, tasks)
+
+    async def add(self, records: Sequence[JobRecord]) -> Addition:
+        """Admit all, or none."""
+        now = self.now()
+        fresh = self._fresh(records)
+        dropped = self._admit(fresh, now) if fresh else []
+        new = {id(record) for record in fresh}
+        jobs = [self._added(record, id(record) in new, now) for record in records]
+        return Addition(jobs, dropped, self._snapshot(now))
+
+    def _fresh(self, records: Sequence[JobRecord]) -> list[JobRecord]:
+        """Those that stand for no job of the store, nor for one before them."""
+        fresh = [record for record in records if self._existing(record) is None]
+        if len(fresh) < 2:
+            return fresh
+        first, uniques = dict[str, JobRecord](), set[str]()
+        for record in fresh:
+            if record.id not in first and record.unique not in uniques:
+                first[record.id] = record
+                if record.unique is not None:
+                    uniques.add(record.unique)
+        return list(first.values())
+
+    def _added(self, record: JobRecord, new: bool, now: float) -> Added:
+        """One after the other, so that each position is that at the moment at which the job came in."""
+        old = None if new else self._existing(record)
+        if old is None:
+            return Added(record, self._insert(record, now), created=True)
+        return Added(old, self._position(old, now), created=False)
+
+    def _existing(self, record: JobRecord) -> JobRecord | None:
+        found = self._data.jobs.get(record.id)
+        if found is None and record.unique is not None:
+            found = self._data.unique.get(record.unique)
+        return found
+
+    def _admit(self, fresh: Sequence[JobRecord], now: float) -> list[JobRecord]:
+        """Ask the rules; raises QueueFullError. Returns the jobs that were dropped to make room."""
+        self._data.expired += self._take_expired(now)
+        drop = self._rules.admit(fresh, len(self._data.waiting), lambda: self._snapshot(now))
+        dropped = self._data.waiting.oldest(drop) if drop else []
+        for record in dropped:
+            self._leave(record, JobState.DROPPED, now, "dropped for a newer job")
+        return dropped
+
+    def _insert(self, record: JobRecord, now: float) -> int:
+        data = self._data
+        data.seq += 1
+        record.seq = data.seq
+        record.created_at = now
+        record.ready_at = now + record.delay
+        if record.expires is not None:
+            record.expires_at = now + record.expires
+        record.sort_key, data.state = self._rules.place(data.state, record)
+        data.jobs[record.id] = record
+        if record.unique is not None:
+            data.unique[record.unique] = record
+        if record.batch_id is not None:
+            data.batches.setdefault(record.batch_id, []).append(record)
+        return data.waiting.add(record, now)
+
+    async def claim(self, tasks: frozenset[str], limit: int) -> Claimed:
+        """Take jobs from the front, as far as the rules let them start now."""
+        now = self.now()
+        jobs: list[JobRecord] = []
+        upcoming = _EMPTY
+        while len(jobs) < limit:
+            found = self._startable(tasks, now)
+            if isinstance(found, When):
+                upcoming = found
+                break
+            self._start(found, now)
+            jobs.append(found)
+        return Claimed(jobs, upcoming, now)
+
+    def _startable(self, tasks: frozenset[str], now: float) -> JobRecord | When:
+        """The first job that may start now, or when to ask again. A blocked lane does not block the others."""
+        data, running = self._data, len(self._data.running)
+        upcoming, blocked = _EMPTY, set[str | None]()
+        for record in data.waiting.ready(now):
+            mine = record.task in tasks if record.home is None else record.home == self._worker
+            if not mine or record.key in blocked or (record.expires_at is not None and record.expires_at <= now):
+                continue
+            when = self._rules.next_start(data.state, now, record, running)
+            if when.at <= now:
+                return record
+            upcoming = min(when, upcoming, key=lambda one: one.at)
+            if when.lane:
+                blocked.add(record.key)
+            elif not never(when):
+                return upcoming
+        ready_at = data.waiting.next_ready_at()
+        if ready_at is not None and ready_at < upcoming.at:
+            return When(ready_at, on_event=True, reason="the next job is delayed")
+        return upcoming
+
+    def _start(self, record: JobRecord, now: float) -> None:
+        data = self._data
+        data.waiting.remove(record)
+        record.state = JobState.RUNNING
+        record.started_at = now
+        record.worker = self._worker
+        record.fence += 1
+        record.progress, record.message = None, ""
+        record.lease_until = math.inf if self._lease is None else now + self._lease
+        data.state = self._rules.start(data.state, now, record, len(data.running))
+        data.running[record.id] = record
+
+    async def beat(self, held: Sequence[JobRecord]) -> Beat:
+        """Extend the leases."""
+        self.hello(self._data.workers[self._worker][1])
+        mine = [record for record in held if self._holds(record)]
+        for record in mine:
+            record.lease_until = self._data.workers[self._worker][0]
+        return Beat(
+            lost=frozenset(record.id for record in held) - {record.id for record in mine},
+            cancel=frozenset(record.id for record in mine if record.cancel_requested),
+        )
+
+    def _holds(self, record: JobRecord) -> bool:
+        return self._data.running.get(record.id) is record and record.worker == self._worker
+
+    async def settle(self, held: JobRecord, outcome: Outcome, retry: Retry | None) -> Settled:
+        """Apply what the rules say."""
+        if not self._holds(held):
+            raise LeaseLostError(held.id)
+        data, now = self._data, self.now()
+        del data.running[held.id]
+        data.state, fate, outcome = self._rules.settle(data.state, now, held, outcome, len(data.running), retry)
+        self._apply(held, fate, now, outcome.result)
+        return Settled(held, outcome.hold, data.state)
+
+    def _apply(self, record: JobRecord, fate: Fate, now: float, result: Any = None) -> None:
+        """Of a job that neither waits nor runs at this moment."""
+        fate.apply(record)
+        if fate.state is JobState.QUEUED:
+            record.ready_at = fate.ready_at
+            record.worker = record.started_at = None
+            self._data.waiting.add(record, now)
+        else:
+            self._finish(record, now, result)
+
+    def _finish(self, record: JobRecord, now: float, result: Any = None) -> None:
+        data = self._data
+        record.ended_at, record.result = now, result
+        record.worker = record.payload = None
+        if record.unique is not None:
+            data.unique.pop(record.unique, None)
+        data.finished.append(record.id)
+        if len(data.finished) > self._keep_finished:
+            self._forget(data.finished.popleft())
+
+    def _forget(self, job_id: str) -> None:
+        data = self._data
+        record = data.jobs.pop(job_id)
+        if record.batch_id is not None:
+            batch = data.batches[record.batch_id]
+            batch.remove(record)
+            if not batch:
+                del data.batches[record.batch_id]
+
+    async def release(self, held: Sequence[JobRecord]) -> None:
+        """Back to where they stood; the pacing policy is told, the job's counters are not."""
+        now = self.now()
+        for record in held:
+            if self._holds(record):
+                self._interrupt(record, now)
+                cancelled = record.cancel_requested
+                state, error = (JobState.CANCELLED, "cancelled") if cancelled else (JobState.QUEUED, record.error)
+                self._apply(record, Fate.of(record, state, error), now)
+
+    def _interrupt(self, record: JobRecord, now: float) -> None:
+        data = self._data
+        del data.running[record.id]
+        data.state = self._rules.finish(data.state, now, record, INTERRUPTED, len(data.running))
+
+    async def recover(self, tasks: frozenset[str]) -> Sequence[JobRecord]:
+        """Apply the rules to jobs whose worker is gone, or that nobody alive can run."""
+        self.hello(tasks)
+        data, now = self._data, self.now()
+        alive = {name: known for name, (until, known) in data.workers.items() if until > now}
+        known = frozenset[str]().union(*alive.values())
+        changed = []
+        for record in [*data.running.values(), *data.waiting]:
+            runnable = record.task in known if record.home is None else record.home in alive
+            if record.state is JobState.RUNNING:
+                if record.worker == self._worker or record.lease_until > now:
+                    continue
+                self._interrupt(record, now)
+            elif runnable:
+                continue
+            else:
+                data.waiting.remove(record)
+            fate = self._rules.recover(record, runnable)
+            record.recoveries += record.started_at is not None
+            self._apply(record, fate, now)
+            changed.append(record)
+        return changed
+
+    async def expire(self) -> Expired:
+        """Take out the waiting jobs whose time to start is over."""
+        data = self._data
+        expired, data.expired = data.expired + self._take_expired(self.now()), []
+        return Expired(expired, data.waiting.next_expiry())
+
+    def _take_expired(self, now: float) -> list[JobRecord]:
+        expired = self._data.waiting.expired(now)
+        for record in expired:
+            self._leave(record, JobState.EXPIRED, now, EXPIRED)
+        return expired
+
+    def _leave(self, record: JobRecord, state: JobState, now: float, error: str) -> None:
+        """A waiting job leaves for good."""
+        self._data.waiting.remove(record)
+        self._apply(record, Fate.of(record, state, error), now)
+
+    async def job(self, job_id: str) -> JobRecord | None:
+        """The job as it is now; do not change it."""
+        return self._data.jobs.get(job_id)
+
+    async def position(self, job_id: str) -> int | None:
+        """Its place among the waiting jobs."""
+        record = self._data.jobs.get(job_id)
+        return None if record is None else self._position(record, self.now())
+
+    def _position(self, record: JobRecord, now: float) -> int | None:
+        return self._data.waiting.position(record, now) if record.state is JobState.QUEUED else None
+
+    async def snapshot(self) -> Snapshot:
+        """The queue as it is now."""
+        oldest = self._data.waiting.oldest(1)
+        return self._snapshot(self.now(), oldest[0].created_at if oldest else None)
+
+    def _snapshot(self, now: float, oldest_at: float | None = None) -> Snapshot:
+        data = self._data
+        running = tuple(
+            Running(record, now if record.started_at is None else record.started_at) for record in data.running.values()
+        )
+        return Snapshot(now, data.state, len(data.waiting), running, oldest_at, data.waiting.front(LOOK_AHEAD))
+
+    async def batch(self, batch_id: str) -> BatchProgress | None:
+        """Counts by state."""
+        records = self._data.batches.get(batch_id)
+        if records is None:
+            return None
+        counts = Counter(record.state for record in records)
+        return BatchProgress(batch_id=batch_id, total=len(records), counts=counts)
+
+    async def cancel(self, job_id: str) -> JobState | None:
+        """Cancel now if it waits, ask if it runs."""
+        record = self._data.jobs.get(job_id)
+        if record is None:
+            return None
+        found = record.state
+        if found is JobState.QUEUED:
+            self._leave(record, JobState.CANCELLED, self.now(), "cancelled while waiting")
+        elif found is JobState.RUNNING:
+            record.cancel_requested = True
+        return found
+
+    async def set_paused(self, paused: bool) -> None:
+        """Effective for all workers at once."""
+        self._data.state = attrs.evolve(self._data.state, paused=paused)
