@@ -8,6 +8,7 @@ from random import Random
 import attrs
 
 from pacer._validation import positive, seconds, whole
+from pacer.backoff._maximum import not_below_initial
 from pacer.protocols import Failure
 
 
@@ -35,14 +36,11 @@ class ExponentialBackoff:
     """
 
     initial: float = attrs.field(converter=seconds, validator=positive)
-    maximum: float = attrs.field(default=300.0, converter=seconds, validator=positive, kw_only=True)
+    maximum: float = attrs.field(
+        default=300.0, converter=seconds, validator=[positive, not_below_initial], kw_only=True
+    )
     factor: float = attrs.field(default=2.0, validator=_above_one, kw_only=True)
     after: int = attrs.field(default=1, validator=whole(1), kw_only=True)
-
-    def __attrs_post_init__(self) -> None:
-        if self.maximum < self.initial:
-            msg = f"ExponentialBackoff: maximum ({self.maximum:g} s) must not be below initial ({self.initial:g} s)"
-            raise ValueError(msg)
 
     def delay(self, failure: Failure, random: Random) -> float:
         """The delay after `failure.count` failures in a row."""

@@ -69,6 +69,55 @@ class UnhashableBackoff(ConstantBackoff):
     __hash__ = None
 
 
+class JitterAboveZero(NoBackoff):
+    """Looks well for most random numbers."""
+
+    def delay(self, failure, random):
+        return random.gauss(10, 5)
+
+
+class GivesUpWithFalse(NoBackoff):
+    def delay(self, failure, random):
+        return failure.count < 5 and 1.0
+
+
+class ForgetsTheFirst(NoBackoff):
+    def delay(self, failure, random):
+        return 5.0 / failure.elapsed
+
+
+class TriplesWithoutEnd(NoBackoff):
+    """A random walk whose maximum was forgotten."""
+
+    def delay(self, failure, random):
+        return random.uniform(1, 3 * max(1, failure.previous))
+
+
+class BudgetInArrears(NoBackoff):
+    def delay(self, failure, random):
+        return 10.0 + failure.successes - failure.retries
+
+
+class ClosesForGood(NoBackoff):
+    def most_running(self, failures):
+        return 0 if failures >= 1000 else None
+
+
+class HalfAJob(NoBackoff):
+    def most_running(self, failures):
+        return 8 / failures
+
+
+class MoodyLimit(NoBackoff):
+    def most_running(self, failures):
+        return random.randint(1, 100)
+
+
+class EvenSlower(NoBackoff):
+    def most_running(self, failures):
+        return -failures
+
+
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
@@ -77,6 +126,14 @@ class UnhashableBackoff(ConstantBackoff):
         (NotANumber(), "is 0 .. 604800 s or None"),
         (GlobalJitter(), "same failure and the same random numbers"),
         (UnhashableBackoff(1), "hashable"),
+        (JitterAboveZero(), "is 0 .. 604800 s or None"),
+        (GivesUpWithFalse(), "is 0 .. 604800 s or None; got False"),
+        (TriplesWithoutEnd(), "is 0 .. 604800 s or None"),
+        (BudgetInArrears(), "is 0 .. 604800 s or None"),
+        (ClosesForGood(), "most_running is a whole number, 1 or more, or None; got 0 for 1023 failures"),
+        (HalfAJob(), "most_running is a whole number, 1 or more, or None; got 8.0"),
+        (EvenSlower(), "most_running is a whole number, 1 or more, or None; got -1"),
+        (MoodyLimit(), "most_running: the same count of failures gives the same answer"),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
 )
@@ -91,6 +148,11 @@ def test_a_backoff_policy_with_a_memory_of_its_own_is_caught():
 def test_a_backoff_policy_that_overflows_is_caught():
     with pytest.raises(OverflowError):
         check_backoff_policy(Overflows())
+
+
+def test_a_backoff_policy_that_divides_by_the_time_since_the_first_failure_is_caught():
+    with pytest.raises(ZeroDivisionError):
+        check_backoff_policy(ForgetsTheFirst())
 
 
 # -- estimators ------------------------------------------------------------------------------------------------------

@@ -5,7 +5,20 @@ from __future__ import annotations
 import pytest
 
 from pacer import BoundedQueue, LoggingObserver
-from pacer.backoff import ConstantBackoff, ExponentialBackoff, NoBackoff
+from pacer.backoff import (
+    CappedDoublings,
+    CircuitBreaker,
+    ConstantBackoff,
+    DecorrelatedJitter,
+    EqualJitter,
+    ExponentialBackoff,
+    FullJitter,
+    GiveUpAfter,
+    HonourRetryAfter,
+    LinearBackoff,
+    NoBackoff,
+    RetryBudget,
+)
 from pacer.codecs import InProcessCodec, JsonCodec
 from pacer.estimators import MovingAverage
 from pacer.pacing import FixedPause, TokenBucket, Unpaced
@@ -38,6 +51,28 @@ BACKOFFS = [
     ExponentialBackoff(15, maximum=300, after=2),
     ExponentialBackoff(0.1, maximum=0.1, factor=1),
     ExponentialBackoff(1e-6, maximum=86400, factor=1.5),
+    LinearBackoff(10),
+    LinearBackoff(0, step=1e-3, maximum=86400, after=3),
+    CappedDoublings(10, maximum=300, doublings=3),
+    CappedDoublings(1e-9, maximum=86400, doublings=10**6),
+    CappedDoublings(5, maximum=5, doublings=0),
+    FullJitter(ExponentialBackoff(15, maximum=300, after=2)),
+    FullJitter(GiveUpAfter(NoBackoff(), attempts=3)),
+    EqualJitter(ExponentialBackoff(15, maximum=300, after=2)),
+    EqualJitter(FullJitter(ConstantBackoff(7))),
+    DecorrelatedJitter(1, maximum=60),
+    DecorrelatedJitter(2, maximum=2),
+    HonourRetryAfter(NoBackoff()),
+    HonourRetryAfter(FullJitter(ExponentialBackoff(1))),
+    GiveUpAfter(ExponentialBackoff(1), attempts=5),
+    GiveUpAfter(EqualJitter(LinearBackoff(1)), seconds=600),
+    GiveUpAfter(DecorrelatedJitter(1), attempts=8, seconds=3600),
+    CircuitBreaker(),
+    CircuitBreaker(FullJitter(ExponentialBackoff(1)), failures=3, open_for=60),
+    CircuitBreaker(CircuitBreaker(failures=100, open_for=600), failures=1000, open_for=6000),
+    FullJitter(CircuitBreaker(failures=1, open_for=5)),
+    RetryBudget(HonourRetryAfter(EqualJitter(CircuitBreaker()))),
+    RetryBudget(ConstantBackoff(5), share=1, at_least=0),
 ]
 ESTIMATORS = [MovingAverage(), MovingAverage(initial=1, weight=1), MovingAverage(initial=0.01, weight=0.001)]
 ORDERS = [Fifo(), Priority(), Priority(ageing=0.001)]
