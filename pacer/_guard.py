@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from operator import le
 from typing import Any, TypeVar
 
 import attrs
 
-from pacer._durations import Durations
+from pacer._durations import LEAST_DURATION, Durations
 from pacer.protocols import Admission, When
 
 T = TypeVar("T")
@@ -18,8 +19,7 @@ T = TypeVar("T")
 FALLBACK_WAIT = 1.0
 FALLBACK_DURATION = Durations(60.0, 60.0)
 LONGEST_DELAY = 7 * 86400.0
-# Durations outside of this are no answer, or too short for arithmetic with squares and ratios.
-LEAST_DURATION = 1e-9
+# Longer durations are no answer.
 LONGEST_DURATION = 1e9
 _REFUSED = Admission(accepted=False)
 
@@ -114,6 +114,7 @@ class Guard:
         try:
             found = ask()
             usable = all(0 <= x <= LONGEST_DURATION for x in (found.mean, found.sd, found.uncertainty))
+            usable = usable and _rising(found.quantiles)
             if usable and found.mean >= LEAST_DURATION:
                 return found
             if usable:
@@ -145,6 +146,14 @@ class Guard:
         except Exception as error:
             self.note(part, "most_running", error)
         return 1
+
+
+def _rising(values: Sequence[float]) -> bool:
+    """Whether these can be the quantiles of a duration. None can: then there is a mean and a deviation only."""
+    if not values:
+        return True
+    # What is not a number is neither above nor below another.
+    return values[0] >= 0 and values[-1] <= LONGEST_DURATION and all(map(le, values, values[1:]))
 
 
 def _class_name(part: object) -> str:
