@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import attrs
 
 from pacer import events
@@ -15,7 +16,9 @@ from pacer._errors import Throttled
 from pacer._job import JobRecord, Outcome, OutcomeKind
 from pacer._signals import Announcer, cancellations, pass_on_cancellation
 from pacer._tasks import Task, TaskRegistry
-from pacer.protocols import Codec, Ledger
+from pacer._upstream._answers import answer_of
+from pacer._upstream._refusals import read_refusal
+from pacer.protocols import Codec, Ledger, LimitReport
 
 
 @attrs.define(eq=False)
@@ -38,6 +41,7 @@ class Runner:
     announce: Announcer
     local_calls: dict[str, LocalCall] = attrs.field(init=False, factory=dict)
     _running: dict[str, tuple[JobRecord, anyio.CancelScope]] = attrs.field(init=False, factory=dict)
+    _loop: anyio.lowlevel.EventLoopToken | None = attrs.field(init=False, default=None)
     # The slots are the limit. Another one would count threads that were given up, on trio, and keep jobs from running.
     _limiter: anyio.CapacityLimiter = attrs.field(init=False, factory=lambda: anyio.CapacityLimiter(math.inf))
 
@@ -49,18 +53,27 @@ class Runner:
         waited = started_at - max(record.ready_at, record.created_at)
         self.announce(events.JobStarted(started_at, record.id, record.task, record.attempt, waited))
         self._running[record.id] = (record, scope)
-        current = CurrentJob(record, self._on_progress)
+        current = CurrentJob(record, self._on_progress, self.ledger, self._event_loop())
         token = enter_job(current)
         before = cancellations()
         try:
-            return await self._call(record)
+            outcome = await self._call(record)
         except (Exception, BaseExceptionGroup, anyio.get_cancelled_exc_class()) as error:
             await pass_on_cancellation(error, before)
             # If this is a cancellation, then of another task: nobody has cancelled this one.
-            return _outcome_of(error)
+            outcome = _outcome_of(error, self._unix_time)
         finally:
-            leave_job(current, token)
+            feedback = leave_job(current, token)
             del self._running[record.id]
+        return outcome if feedback is None else feedback.added_to(outcome, self.ledger.now())
+
+    def _event_loop(self) -> anyio.lowlevel.EventLoopToken:
+        if self._loop is None:
+            self._loop = anyio.lowlevel.current_token()
+        return self._loop
+
+    def _unix_time(self) -> float:
+        return self.ledger.utc(self.ledger.now()).timestamp()
 
     async def _call(self, record: JobRecord) -> Outcome:
         try:
@@ -111,20 +124,35 @@ def one_line(error: BaseException) -> str:
     return f"{name}: {text}" if text else name
 
 
-def _outcome_of(error: BaseException) -> Outcome:
+def _outcome_of(error: BaseException, unix_time: Callable[[], float]) -> Outcome:
     """Throttled, if that is all there is to it: a task group in the function wraps what its tasks raise."""
-    errors = list(_leaves(error))
-    throttles = [one for one in errors if isinstance(one, Throttled)]
-    if not throttles or len(throttles) < len(errors):
-        return Outcome(OutcomeKind.FAILED, error=one_line(error))
-    longest = max(throttles, key=lambda one: -1.0 if one.retry_after is None else one.retry_after)
-    return Outcome(
-        OutcomeKind.THROTTLED,
-        error=longest.reason,
-        retry_after=longest.retry_after,
-        cost=longest.cost,
-        limits=longest.limits,
-    )
+    outcomes = [_outcome_of_one(leaf, unix_time) for leaf in _leaves(error)]
+    if len(outcomes) == 1 and not isinstance(error, BaseExceptionGroup):
+        return outcomes[0]
+    longest = max(outcomes, key=lambda one: -1.0 if one.retry_after is None else one.retry_after)
+    limits = _latest(limit for one in outcomes for limit in one.limits)
+    if all(one.kind is OutcomeKind.THROTTLED for one in outcomes):
+        return attrs.evolve(longest, limits=limits)
+    return Outcome(OutcomeKind.FAILED, error=one_line(error), retry_after=longest.retry_after, limits=limits)
+
+
+def _outcome_of_one(error: BaseException, unix_time: Callable[[], float]) -> Outcome:
+    """What the upstream's answer says, if the exception carries one or was raised from one that does."""
+    answer = answer_of(error)
+    said = Outcome(OutcomeKind.FAILED) if answer is None else read_refusal(answer, unix_time())
+    if isinstance(error, Throttled):
+        return Outcome(
+            OutcomeKind.THROTTLED,
+            error=error.reason or said.error,
+            retry_after=said.retry_after if error.retry_after is None else error.retry_after,
+            cost=error.cost,
+            limits=_latest((*said.limits, *error.limits)),
+        )
+    return said if said.kind is OutcomeKind.THROTTLED else attrs.evolve(said, error=one_line(error))
+
+
+def _latest(limits: Iterable[LimitReport]) -> tuple[LimitReport, ...]:
+    return tuple({one.name: one for one in limits}.values())
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -38,6 +38,7 @@ PUBLIC_MODULES = (
     "pacer.estimators",
     "pacer.events",
     "pacer.fastapi",
+    "pacer.feedback",
     "pacer.pacing",
     "pacer.protocols",
     "pacer.queues",
