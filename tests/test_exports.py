@@ -93,7 +93,11 @@ def test_the_names_that_were_promised_are_where_they_were_promised():
     promised = {
         "pacer": ["BoundedQueue", "QueueFullError", "Scheduler", "Throttled", "current_job"],
         "pacer.pacing": ["FixedPause", "TokenBucket", "Unpaced"],
-        "pacer.backoff": ["ConstantBackoff", "ExponentialBackoff", "NoBackoff"],
+        "pacer.backoff": [
+            *("NoBackoff", "ConstantBackoff", "LinearBackoff", "ExponentialBackoff", "CappedDoublings"),
+            *("FullJitter", "EqualJitter", "DecorrelatedJitter"),
+            *("HonourRetryAfter", "GiveUpAfter", "CircuitBreaker", "RetryBudget"),
+        ],
         "pacer.estimators": ["MovingAverage"],
         "pacer.stores": ["MemoryStore"],
         "pacer.stores.sqlite": ["SqliteStore", "StatusMirror"],

@@ -131,12 +131,14 @@ def decode_retry(text: str) -> Retry | None:
     """What `encode_retry` wrote; None for what this version does not know, so that the job still runs once."""
     try:
         data = json.loads(text)
-        return Retry(attempts=data["attempts"], backoff=_decode_part(data["backoff"]))
-    except (ValueError, TypeError, KeyError):
+        backoff = _decode_part(data["backoff"])
+        return Retry(attempts=data["attempts"], backoff=backoff) if hasattr(backoff, "delay") else None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 
 def _decode_part(data: Any) -> Any:
+    """A setting, or a policy with its settings, which may be policies."""
     if isinstance(data, list):
         return tuple(_decode_part(item) for item in data)
     if not isinstance(data, dict):

@@ -12,14 +12,12 @@ from typing import Any
 import attrs
 import pytest
 
-import pacer.backoff
 from pacer._errors import NotEncodableError
 from pacer._job import JobState, Outcome, OutcomeKind, Retry
 from pacer._snapshot import QueueState
-from pacer.backoff import ConstantBackoff, ExponentialBackoff, NoBackoff
+from pacer.backoff import ConstantBackoff, NoBackoff
 from pacer.estimators import MovingAverage
 from pacer.pacing import FixedPause, TokenBucket, Unpaced
-from pacer.stores._sqlite_rows import decode_retry, encode_retry
 
 pytestmark = [pytest.mark.anyio, pytest.mark.asyncio_only, pytest.mark.real_time]
 
@@ -233,64 +231,6 @@ async def test_what_another_process_learns_is_seen_at_once(file, rules, make_job
         claimed = await b.claim(TASKS, 1)
         assert claimed.next.at - claimed.now == 30
         assert (await b.snapshot()).queue == (await a.snapshot()).queue
-
-
-# -- retries ---------------------------------------------------------------------------------------------------------
-
-
-@attrs.frozen
-class MyBackoff:
-    def delay(self, failure, random):
-        return 1.0
-
-
-async def test_a_jobs_own_retries_survive_a_restart(file, make_job):
-    retry = Retry(4, ExponentialBackoff(15, maximum=60, factor=3, after=2))
-    async with file.open() as ledger:
-        await ledger.add([make_job("j1", retry=retry)])
-    async with file.open("w2") as ledger:
-        (job,) = (await ledger.claim(TASKS, 1)).jobs
-        assert job.retry == retry
-
-
-@pytest.mark.parametrize(
-    "backoff", [NoBackoff(), ConstantBackoff(7), ExponentialBackoff(1), ExponentialBackoff(0.5, maximum=2.5, after=9)]
-)
-def test_every_backoff_of_pacer_can_be_written_with_a_job(backoff):
-    assert decode_retry(encode_retry(Retry(3, backoff))) == Retry(3, backoff)
-
-
-def test_no_backoff_of_pacer_is_forgotten_above():
-    assert set(pacer.backoff.__all__) == {"ConstantBackoff", "ExponentialBackoff", "NoBackoff"}
-
-
-async def test_other_backoffs_are_refused_with_a_way_out(file, make_job):
-    async with file.open() as ledger:
-        with pytest.raises(NotEncodableError, match=r"@scheduler\.task\(retry="):
-            await ledger.add([make_job("j1", retry=Retry(3, MyBackoff()))])
-        assert (await ledger.snapshot()).waiting == 0
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "{}",
-        '{"attempts": 0, "backoff": {"NoBackoff": {}}}',
-        '{"attempts": 3, "backoff": {"FromTheFuture": {}}}',
-        '{"attempts": 3, "backoff": {"NoBackoff": {"unknown": 1}}}',
-        '{"attempts": 3, "backoff": {"NoBackoff": {}, "ConstantBackoff": {}}}',
-        '{"attempts": 3, "backoff": {"os.system": {"command": "true"}}}',
-        '{"attempts": 3, "backoff": {"__builtins__": {}}}',
-    ],
-)
-async def test_a_retry_that_cannot_be_read_is_none_and_the_job_runs(file, make_job, text):
-    async with file.open() as ledger:
-        await ledger.add([make_job("j1", retry=Retry(3, NoBackoff()))])
-    sql(file.path, "UPDATE pacer_jobs SET retry = ?", text)
-    async with file.open("w2") as ledger:
-        (job,) = (await ledger.claim(TASKS, 1)).jobs
-        assert job.retry is None
 
 
 # -- odd values ------------------------------------------------------------------------------------------------------

@@ -38,7 +38,20 @@ from pacer import (
     call,
     current_job,
 )
-from pacer.backoff import ConstantBackoff, ExponentialBackoff, NoBackoff
+from pacer.backoff import (
+    CappedDoublings,
+    CircuitBreaker,
+    ConstantBackoff,
+    DecorrelatedJitter,
+    EqualJitter,
+    ExponentialBackoff,
+    FullJitter,
+    GiveUpAfter,
+    HonourRetryAfter,
+    LinearBackoff,
+    NoBackoff,
+    RetryBudget,
+)
 from pacer.codecs import InProcessCodec, JsonCodec
 from pacer.estimators import MovingAverage
 from pacer.events import Event, JobFailed, JobSucceeded
@@ -90,7 +103,22 @@ from pacer.testing import (
 pacing: Sequence[PacingPolicy[Any]] = (Unpaced(), FixedPause(10), TokenBucket(90, per=60, burst=5))
 unpaced: PacingPolicy[None] = Unpaced()
 pause: PacingPolicy[float | None] = FixedPause(timedelta(seconds=10))
-backoffs: Sequence[BackoffPolicy] = (NoBackoff(), ConstantBackoff(5), ExponentialBackoff(15, maximum=300, after=2))
+backoffs: Sequence[BackoffPolicy] = (
+    NoBackoff(),
+    ConstantBackoff(5),
+    LinearBackoff(timedelta(seconds=10), step=5),
+    ExponentialBackoff(15, maximum=300, after=2),
+    CappedDoublings(10, maximum=timedelta(minutes=5), doublings=3),
+    FullJitter(ExponentialBackoff(1)),
+    EqualJitter(ExponentialBackoff(1)),
+    DecorrelatedJitter(1, maximum=60),
+    HonourRetryAfter(FullJitter(ExponentialBackoff(1))),
+    GiveUpAfter(ConstantBackoff(5), attempts=3, seconds=timedelta(minutes=10)),
+    CircuitBreaker(failures=5, open_for=timedelta(seconds=30)),
+    RetryBudget(ExponentialBackoff(1), share=0.1, at_least=20),
+)
+probing: int | None = CircuitBreaker().most_running(5)
+FullJitter(FixedPause(10))  # type: ignore[arg-type]
 estimator: DurationEstimator[Any] = MovingAverage(initial=60, weight=0.2)
 queue: JobQueue = BoundedQueue(50, "wait", timeout=5, order=Priority())
 orders: Sequence[JobOrder] = (Fifo(), Priority(ageing=timedelta(minutes=10)))
