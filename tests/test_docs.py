@@ -42,6 +42,7 @@ PUBLIC_MODULES = (
     "pacer.pacing",
     "pacer.protocols",
     "pacer.queues",
+    "pacer.simulation",
     "pacer.stores",
     "pacer.stores.sqlite",
     "pacer.testing",

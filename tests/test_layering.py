@@ -21,8 +21,9 @@ LAYERS = {
     "settings": ["_validation"],
     "values": ["_errors", "_durations", "_job", "_snapshot"],
     "seams": ["protocols", "events"],
+    "upstream": ["_upstream"],
     "strategies": ["pacing", "backoff", "estimators", "queues", "codecs"],
-    "rules": ["_guard", "_forecast", "_rules"],
+    "rules": ["_guard", "_draws", "_roll", "_forecast", "_rules"],
     "stores": ["stores"],
     "scheduler": [
         "",  # the package itself: the public names
@@ -38,8 +39,9 @@ LAYERS = {
         "_tasks",
         "_views",
         "_worker",
+        "feedback",
     ],
-    "tools": ["testing"],
+    "tools": ["simulation", "testing"],
     "integrations": ["fastapi", "demo", "_cli", "_commands", "__main__"],
 }
 RANKS = {part: rank for rank, parts in enumerate(LAYERS.values()) for part in parts}

@@ -1,0 +1,87 @@
+"""The memory store's ledger, as a simulation uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import attrs
+
+from pacer._errors import ImpossibleJobError
+from pacer._job import ONE_REQUEST, JobRecord, Outcome, Retry
+from pacer._rules import Rules
+from pacer._snapshot import Snapshot
+from pacer.protocols import When
+from pacer.simulation._simulated_job import SimulatedJob
+from pacer.stores._memory_ledger import MemoryLedger, QueueData
+from pacer.stores._parts import parts_of
+
+TASK = "job"
+_TASKS = frozenset({TASK})
+_WORKER = "simulation"
+
+
+@attrs.define(eq=False)
+class VirtualLedger(MemoryLedger):
+    """The same steps, without an event loop to await them on, and without a record of what has ended."""
+
+    @classmethod
+    def opened(cls, rules: Rules, now: Callable[[], float], epoch: float) -> VirtualLedger:
+        """On a queue that has never run a job."""
+        ledger = cls(QueueData(rules.initial(), parts_of(rules)), rules.on_clock(epoch), _WORKER, now, epoch, None, 0)
+        ledger.hello(_TASKS)
+        return ledger
+
+    @property
+    def rules(self) -> Rules:
+        """Those that it applies."""
+        return self._rules
+
+    def check_possible(self, record: JobRecord, now: float) -> bool:
+        """Whether `Scheduler.enqueue` would take a job of this cost at all."""
+        if record.cost is ONE_REQUEST:
+            return True
+        try:
+            self._rules.check_possible(record, now)
+        except ImpossibleJobError:
+            return False
+        return True
+
+    def enter(self, job: SimulatedJob, now: float) -> tuple[int, Sequence[SimulatedJob]]:
+        """Take a new job in; its position, and the jobs that had to leave for it. Raises QueueFullError."""
+        dropped = self._admit((job,), now)
+        return self._insert(job, now), cast("list[SimulatedJob]", dropped)
+
+    def start(self, now: float) -> SimulatedJob | When:
+        """Start the first job that may start; or when to ask again."""
+        found = self._startable(_TASKS, now)
+        if isinstance(found, SimulatedJob):
+            self._start(found, now)
+            return found
+        return cast("When", found)
+
+    def end(self, record: JobRecord, now: float, outcome: Outcome, retry: Retry | None) -> None:
+        """A run has ended."""
+        data = self._data
+        del data.running[record.id]
+        data.state, fate, outcome = self._rules.settle(data.state, now, record, outcome, len(data.running), retry)
+        self._apply(record, fate, now)
+
+    def take_expired(self, now: float) -> Sequence[SimulatedJob]:
+        """The jobs that have left because their time was over, since this was asked last."""
+        expired, self._data.expired = self._data.expired + self._take_expired(now), []
+        return cast("list[SimulatedJob]", expired)
+
+    def view(self, now: float) -> Snapshot:
+        """The queue as it is now."""
+        return self._snapshot(now)
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait."""
+        return len(self._data.waiting)
+
+    @property
+    def running(self) -> int:
+        """How many jobs run."""
+        return len(self._data.running)

@@ -1,0 +1,1 @@
+"""Recipes for the other side: limits, latencies and troubles, one a file."""

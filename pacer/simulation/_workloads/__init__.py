@@ -1,0 +1,1 @@
+"""Recipes for arrivals, one a file."""
