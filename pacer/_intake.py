@@ -14,9 +14,10 @@ from pacer import events
 from pacer._errors import QueueFullError
 from pacer._job import ONE_REQUEST, JobRecord
 from pacer._options import JobOptions
-from pacer._receipt import BatchReceipt, Receipt, facts
+from pacer._receipt import BatchReceipt, Receipt
 from pacer._runner import LocalCall
 from pacer._signals import Turn
+from pacer._snapshot import facts
 from pacer._tasks import Call, Task, TaskRegistry, unregistered
 from pacer._worker import Worker
 from pacer.protocols import Added, Addition

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Generic
 
@@ -10,40 +10,11 @@ import attrs
 from typing_extensions import TypeVar
 
 from pacer._forecast import forecast_end, forecast_start
-from pacer._job import Estimate, JobRecord, JobState
+from pacer._job import Estimate, JobState
 from pacer._rules import Rules
-from pacer._snapshot import Snapshot
+from pacer._snapshot import Facts, Snapshot
 
 T_co = TypeVar("T_co", covariant=True, default=Any)
-
-
-@attrs.define(eq=False)
-class Facts:
-    """What a forecast asks of a job, as it was when it was enqueued; without its arguments and its result."""
-
-    id: str
-    task: str
-    key: str | None
-    priority: int
-    cost: Mapping[str, float]
-    created_at: float
-    ready_at: float
-    expires_at: float | None
-    started_at: float | None = None
-
-
-def facts(record: JobRecord) -> Facts:
-    """Of a job just enqueued."""
-    return Facts(
-        record.id,
-        record.task,
-        record.key,
-        record.priority,
-        record.cost,
-        record.created_at,
-        record.ready_at,
-        record.expires_at,
-    )
 
 
 @attrs.frozen

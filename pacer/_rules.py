@@ -17,7 +17,7 @@ from pacer._errors import ImpossibleJobError, QueueFullError, Throttled
 from pacer._forecast import forecast_start
 from pacer._guard import FALLBACK_WAIT, Guard
 from pacer._job import JobRecord, JobState, Outcome, OutcomeKind, Retry
-from pacer._snapshot import QueueState, Snapshot
+from pacer._snapshot import QueueState, Snapshot, Stance
 from pacer.protocols import (
     NOW,
     BackoffPolicy,
@@ -42,11 +42,6 @@ EXPIRED = "it had not started by the time after which it is of no use"
 # policy names a time, the upstream, which has just said "too many", is not asked again at once.
 LEAST_THROTTLE_HOLD = 0.001
 UNNAMED_THROTTLE_HOLD = 1.0
-
-
-def never(when: When) -> bool:
-    """Whether a job can never start, as one that costs more than its limit allows: it must not stop those behind it."""
-    return when.at == math.inf and not when.on_event
 
 
 @attrs.frozen
@@ -112,7 +107,7 @@ class Rules:
     def check_possible(self, job: JobFacts, now: float) -> None:
         """Raises ImpossibleJobError for a job that could not start even on an idle queue that has never run one."""
         when = self._pace(self.pacing.initial_state(), now, job, 0)
-        if when is not None and never(when):
+        if when is not None and when.never:
             raise ImpossibleJobError(when.reason)
 
     def admit(self, jobs: Sequence[JobFacts], waiting: int, snapshot: Callable[[], Snapshot]) -> int:
@@ -151,7 +146,7 @@ class Rules:
 
     # -- start -------------------------------------------------------------------------------------------------------
 
-    def next_start(self, state: QueueState, now: float, job: JobFacts, running: int) -> When:
+    def next_start(self, state: Stance, now: float, job: JobFacts, running: int) -> When:
         """When may this job start? The latest of what pause, concurrency, holds and pace say."""
         if state.paused:
             return _PAUSED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
@@ -17,6 +17,21 @@ LOOK_AHEAD = 1000
 
 RECENT = 60.0
 """Seconds in which what has happened lately fades to a share of 1/e."""
+
+
+class Stance(Protocol):
+    """What of a queue's state decides when a job may start."""
+
+    @property
+    def pacing(self) -> Any: ...
+    @property
+    def paused(self) -> bool: ...
+    @property
+    def failures(self) -> int: ...
+    @property
+    def hold_until(self) -> float: ...
+    @property
+    def hold_reason(self) -> str: ...
 
 
 @attrs.frozen
@@ -121,6 +136,35 @@ class QueueState:
         """From what `to_json` gave; unknown fields (of another version) are ignored."""
         known = {field.name for field in attrs.fields(cls)}
         return cls(**{name: value for name, value in data.items() if name in known})
+
+
+@attrs.define(eq=False)
+class Facts:
+    """What strategies may know of a job, as it was at one moment; without its arguments and its result."""
+
+    id: str
+    task: str
+    key: str | None
+    priority: int
+    cost: Mapping[str, float]
+    created_at: float
+    ready_at: float
+    expires_at: float | None
+    started_at: float | None = None
+
+
+def facts(job: JobFacts) -> Facts:
+    """A copy that stays as it is while the job goes on."""
+    return Facts(
+        job.id,
+        job.task,
+        job.key,
+        job.priority,
+        job.cost,
+        job.created_at,
+        job.ready_at,
+        job.expires_at,
+    )
 
 
 @attrs.frozen

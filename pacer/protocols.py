@@ -112,6 +112,11 @@ class When:
     reason: str = ""
     lane: bool = False
 
+    @property
+    def never(self) -> bool:
+        """Whether the job can never start, as one that costs more than a limit allows: it stops none of the others."""
+        return self.at == math.inf and not self.on_event
+
 
 NOW = When(-math.inf)
 """Nothing stands in the way."""

@@ -12,7 +12,7 @@ import attrs
 
 from pacer._errors import LeaseLostError
 from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
-from pacer._rules import EXPIRED, INTERRUPTED, Fate, Rules, never
+from pacer._rules import EXPIRED, INTERRUPTED, Fate, Rules
 from pacer._snapshot import LOOK_AHEAD, QueueState, Running, Snapshot
 from pacer.protocols import Added, Addition, Beat, Claimed, Expired, Settled, When
 from pacer.stores._waiting import WaitingJobs
@@ -161,7 +161,7 @@ class MemoryLedger:
             upcoming = min(when, upcoming, key=lambda one: one.at)
             if when.lane:
                 blocked.add(record.key)
-            elif not never(when):
+            elif not when.never:
                 return upcoming
         ready_at = data.waiting.next_ready_at()
         if ready_at is not None and ready_at < upcoming.at:

@@ -10,7 +10,7 @@ import attrs
 
 from pacer._errors import LeaseLostError, QueueFullError
 from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
-from pacer._rules import EXPIRED, INTERRUPTED, Fate, Rules, never
+from pacer._rules import EXPIRED, INTERRUPTED, Fate, Rules
 from pacer._snapshot import Snapshot
 from pacer.protocols import Added, Addition, Beat, Claimed, Settled, When
 from pacer.stores._sqlite_rows import Encoded, decode, encode, storable_text
@@ -163,7 +163,7 @@ class SqlQueue:
             upcoming = min(when, upcoming, key=lambda one: one.at)
             if when.lane:
                 blocked.add(record.key)
-            elif not never(when):
+            elif not when.never:
                 return Claimed(jobs, upcoming, now)
         ready_at = view.next_ready_at()
         if ready_at is not None and ready_at < upcoming.at:
@@ -312,7 +312,7 @@ class SqlQueue:
 
     def snapshot(self) -> Snapshot:
         """The queue now, with the age of the oldest waiting job."""
-        return self.view.snapshot(self.table.oldest_at())
+        return self.view.snapshot(self.table.oldest_at(), self.view.ahead())
 
     def batch(self, batch_id: str) -> BatchProgress | None:
         """Counts by state."""

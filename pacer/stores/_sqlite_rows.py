@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, overload
 
 import attrs
 
 import pacer.backoff
 from pacer._errors import NotEncodableError
 from pacer._job import ONE_REQUEST, JobRecord, JobState, Retry
+from pacer._snapshot import Facts
 
 # In the order of JobRecord's fields, so that a row becomes a record in one call.
 COLUMNS: Final = (
@@ -20,6 +21,8 @@ COLUMNS: Final = (
 )
 # The same without the payload, which may be large and is of no use to the rules.
 FACTS: Final = COLUMNS.replace("payload,", "NULL,", 1)
+# As far as a forecast looks at them.
+NAMED: Final = FACTS.partition(", started_at")[0]
 
 INSERT: Final = """
 INSERT INTO pacer_jobs (queue, id, task, payload, home, key, priority, cost, delay, timeout, retry, unique_key,
@@ -36,7 +39,10 @@ ON CONFLICT DO NOTHING
 """
 
 _STATES: Final = {state.value: state for state in JobState}
-_COST, _RETRY, _STATE, _CANCEL = 6, 9, 13, 29
+_ID, _TASK, _KEY, _PRIORITY, _COST, _RETRY, _STATE, _CREATED, _READY, _EXPIRES, _CANCEL = (
+    *(0, 1, 4, 5, 6, 9, 13),
+    *(16, 17, 18, 29),
+)
 
 
 def decode(row: tuple[Any, ...]) -> JobRecord:
@@ -48,6 +54,29 @@ def decode(row: tuple[Any, ...]) -> JobRecord:
     if row[_RETRY] is not None:
         record.retry = decode_retry(row[_RETRY])
     return record
+
+
+@attrs.frozen(eq=False)
+class LazyFacts(Sequence[Facts]):
+    """What rows of `COLUMNS` or `NAMED` say of waiting jobs, worked out when somebody asks."""
+
+    _rows: Sequence[tuple[Any, ...]]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Facts: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Facts]: ...
+
+    def __getitem__(self, index: int | slice) -> Facts | Sequence[Facts]:
+        if isinstance(index, slice):
+            return LazyFacts(self._rows[index])
+        row = self._rows[index]
+        cost = ONE_REQUEST if row[_COST] is None else json.loads(row[_COST])
+        return Facts(row[_ID], row[_TASK], row[_KEY], row[_PRIORITY], cost, row[_CREATED], row[_READY], row[_EXPIRES])
 
 
 @attrs.frozen

@@ -13,14 +13,15 @@ import attrs
 
 from pacer._job import JobRecord
 from pacer._rules import Rules
-from pacer._snapshot import QueueState, Running, Snapshot
+from pacer._snapshot import LOOK_AHEAD, QueueState, Running, Snapshot
 from pacer.stores._parts import parts_of
-from pacer.stores._sqlite_rows import COLUMNS, FACTS, decode
+from pacer.stores._sqlite_rows import COLUMNS, FACTS, NAMED, LazyFacts, decode
 from pacer.stores._sqlite_state import decode_state, encode_state, writable
 
 _READY: Final = "FROM pacer_jobs WHERE queue = ? AND place IS NOT NULL"
 _DELAYED: Final = "FROM pacer_jobs WHERE queue = ? AND due IS NOT NULL"
 _IN_ORDER: Final = f"SELECT {COLUMNS} {_READY} AND (sort_key, place) > (?, ?) ORDER BY sort_key, place LIMIT ?"
+_NAMED: Final = f"SELECT {NAMED} {_READY} ORDER BY sort_key, place LIMIT ?"
 _AHEAD: Final = (
     f"SELECT (SELECT count(*) {_READY} AND sort_key < ?) + (SELECT count(*) {_READY} AND sort_key = ? AND place < ?)"
 )
@@ -166,13 +167,18 @@ class QueueView:
         self._running_facts = None
         self.dirty = True
 
-    def snapshot(self, oldest_at: float | None = None) -> Snapshot:
+    def snapshot(self, oldest_at: float | None = None, ahead: LazyFacts | None = None) -> Snapshot:
         """The queue now."""
         if self._running_facts is None:
             self._running_facts = tuple(
                 Running(job, self.now if job.started_at is None else job.started_at) for job in self.running.values()
             )
-        return Snapshot(self.now, self.state, self.ready + self.delayed, self._running_facts, oldest_at)
+        ahead = LazyFacts(self._front[:]) if ahead is None else ahead
+        return Snapshot(self.now, self.state, self.ready + self.delayed, self._running_facts, oldest_at, ahead)
+
+    def ahead(self) -> LazyFacts:
+        """The first of the ready jobs; `snapshot` by itself names only those that have been read already."""
+        return LazyFacts(self.cursor.execute(_NAMED, (self.queue, LOOK_AHEAD)).fetchall())
 
     # -- what waits --------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,120 @@
+"""Choices of how long jobs will take: a few courses that the future could equally well take."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from random import Random
+from statistics import fmean
+
+import attrs
+
+from pacer._durations import Durations
+
+# Up to so many jobs the rules are rolled forward with MANY courses; of 15 equally likely ones the second and the last
+# but one stand at 10 % and 90 %. Beyond, the sum of so many durations is known well: three courses stand for the rest,
+# with the weights of Swanson's rule for the mean.
+FEW_JOBS = 100
+MANY = 15
+_SHARES = [(index + 0.5) / MANY for index in range(MANY)]
+_THREE = (0.1, 0.5, 0.9)
+_SWANSON = (0.3, 0.4, 0.3)
+_COLUMNS = 4096
+
+
+@attrs.frozen
+class Course:
+    """One choice of all durations on the way.
+
+    Attributes:
+        rests: Seconds that are left of each running job.
+        durations: Seconds that each of the jobs ahead takes.
+        weight: How much this course counts; the weights of all courses add up to 1.
+    """
+
+    rests: Sequence[float]
+    durations: Sequence[float]
+    weight: float
+
+
+def courses(running: Sequence[tuple[Durations, float]], ahead: Sequence[Durations]) -> list[Course]:
+    """Courses for running jobs, each with the seconds that it has run so far, and for the jobs ahead.
+
+    A Latin hypercube: over the courses every duration takes each of 15 equally likely values once, in an order of its
+    own, so that its mean is exact. Then every course is stretched to make its total a quantile of the total, which is
+    taken as log-normal: its quantiles are known better than a few sums show them.
+    """
+    rests = [whole.remaining(elapsed) for whole, elapsed in running]
+    total = spread(rests, ahead)
+    if total.sd == 0:
+        return [Course([rest.mean for rest in rests], [one.mean for one in ahead], 1.0)]
+    count = MANY if len(ahead) <= FEW_JOBS else len(_THREE)
+    tables = [
+        strata([whole.remaining_quantile(elapsed, share) for share in _SHARES], rest.mean)
+        for rest, (whole, elapsed) in zip(rests, running, strict=True)
+    ]
+    known = dict[int, list[float]]()  # jobs of one kind share their Durations
+    for one in ahead:
+        table = known.get(id(one))
+        if table is None:
+            table = known[id(one)] = strata([one.quantile(share) for share in _SHARES], one.mean)
+        tables.append(table)
+    columns = [[table[index] for index in _shuffled(slot)[:count]] for slot, table in enumerate(tables)]
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    if len(tables) > 1:
+        rows = _stretched(rows, _totals(total, count))
+    weights = [1 / MANY] * MANY if count == MANY else _SWANSON
+    split = len(running)
+    return [Course(row[:split], row[split:], weight) for row, weight in zip(rows, weights, strict=True)]
+
+
+def spread(rests: Sequence[Durations], ahead: Sequence[Durations], times: float = 1.0) -> Durations:
+    """The total of all of these, with `times` as many jobs ahead.
+
+    Jobs of one kind share the error of their mean, so that it adds up; what is between kinds adds up as squares.
+    """
+    kinds = Counter(map(id, ahead))
+    by_id = {id(one): one for one in ahead}
+    parts = [_scaled_total(by_id[kind], count * times) for kind, count in kinds.items()]
+    mean = math.fsum(part.mean for part in (*parts, *rests))
+    return Durations(mean, math.hypot(*(part.sd for part in (*parts, *rests))))
+
+
+def _scaled_total(one: Durations, count: float) -> Durations:
+    return Durations(count * one.mean, math.sqrt(count * one.sd**2 + (count * one.uncertainty) ** 2))
+
+
+def _totals(total: Durations, count: int) -> list[float]:
+    """Quantiles of the total for so many courses, with its mean."""
+    if count == MANY:
+        return strata([total.quantile(share) for share in _SHARES], total.mean)
+    low, middle, high = (total.quantile(share) for share in _THREE)
+    outer, inner = _SWANSON[0], _SWANSON[1]
+    return [low, max(middle / 2, (total.mean - outer * (low + high)) / inner), high]
+
+
+def strata(quantiles: list[float], mean: float) -> list[float]:
+    """These quantiles, with the last raised to make the mean exact: it stands for all of a long tail."""
+    last = mean * len(quantiles) - math.fsum(quantiles[:-1])
+    return [*quantiles[:-1], last] if last >= quantiles[-1] else _scaled(quantiles, mean)
+
+
+def _scaled(values: Sequence[float], mean: float) -> list[float]:
+    """The same values in proportion, with this mean."""
+    found = fmean(values)
+    return [value * (mean / found) for value in values] if found > 0 else [mean] * len(values)
+
+
+def _stretched(rows: Sequence[Sequence[float]], totals: Sequence[float]) -> list[list[float]]:
+    """The rows with these totals: the row with the least sum gets the least of them."""
+    by_sum = sorted(rows, key=sum)
+    return [_scaled(row, total / len(row)) for row, total in zip(by_sum, sorted(totals), strict=True)]
+
+
+@lru_cache(maxsize=_COLUMNS)
+def _shuffled(slot: int) -> Sequence[int]:
+    order = list(range(MANY))
+    Random(slot).shuffle(order)  # noqa: S311 - the same for the same slot is what it has to be
+    return order

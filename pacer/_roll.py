@@ -1,0 +1,149 @@
+"""The rules rolled forward: a queue that lives only in a forecast."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from pacer._draws import Course
+from pacer._job import Outcome, OutcomeKind
+from pacer._snapshot import Facts, Snapshot
+from pacer.protocols import JobFacts, When
+
+if TYPE_CHECKING:
+    from pacer._rules import Rules
+
+# A policy may name another time whenever its time has come; so often it is believed.
+_MOST_STEPS = 1000
+_SUCCESS = Outcome(OutcomeKind.SUCCEEDED)
+_NEVER = When(math.inf, on_event=True, reason="nothing waits")
+
+
+@attrs.define(eq=False)
+class _Queue:
+    """What `Rules.next_start` asks of a queue's state; changed in place, because only a forecast sees it."""
+
+    pacing: Any
+    paused: bool
+    failures: int
+    hold_until: float
+    hold_reason: str
+
+
+def roll(rules: Rules, snapshot: Snapshot, jobs: Sequence[Facts], course: Course) -> list[float] | None:
+    """Seconds from now until the start of each of these jobs, which come in this order; ends are successes.
+
+    Rolled until the last of them starts; `inf` for those that start after it. None if it can never start.
+    """
+    return _Roll(rules, snapshot, jobs, course).run()
+
+
+class _Roll:
+    def __init__(self, rules: Rules, snapshot: Snapshot, jobs: Sequence[Facts], course: Course) -> None:
+        state = snapshot.queue
+        self.rules, self.jobs, self.durations = rules, jobs, course.durations
+        self.state = _Queue(state.pacing, state.paused, state.failures, state.hold_until, state.hold_reason)
+        self.now = self.began = snapshot.now
+        self.starts = [math.inf] * len(jobs)
+        # The number keeps equal times in the order in which the jobs started.
+        self.ends: list[tuple[float, int, JobFacts]] = [
+            (snapshot.now + rest, number - len(course.rests), run.job)
+            for number, (rest, run) in enumerate(zip(course.rests, snapshot.running, strict=True))
+        ]
+        heapq.heapify(self.ends)
+        self.head = 0
+        self.lanes: dict[str | None, deque[int]] = {}
+        """Jobs that stand before the head because their lane was blocked, by key."""
+
+    def run(self) -> list[float] | None:
+        """Until the last job starts."""
+        ends, last, most = self.ends, len(self.jobs) - 1, self.rules.concurrency
+        steps = 0
+        while steps < _MOST_STEPS:
+            while ends and ends[0][0] <= self.now:
+                self._end(heapq.heappop(ends)[2])
+            if len(ends) >= most and not self.state.paused:
+                self.now = ends[0][0]  # which is what the rules would say
+                continue
+            index, found = self._first(last)
+            if index is not None:
+                self._start(index)
+                if index == last:
+                    return self.starts
+                steps = 0
+                continue
+            upcoming = min(found.at, ends[0][0]) if ends else found.at
+            if upcoming == math.inf:
+                return None
+            self.now, steps = upcoming, steps + 1
+        return None  # a policy that names another time whenever its time has come
+
+    def _ask(self, index: int) -> When:
+        job = self.jobs[index]
+        job.started_at = None
+        return self.rules.next_start(self.state, self.now, job, len(self.ends))
+
+    def _start(self, index: int) -> None:
+        now, job = self.now, self.jobs[index]
+        job.started_at = now
+        self.starts[index] = now - self.began
+        if index < len(self.durations):
+            self.state.pacing = self.rules.charge(self.state.pacing, now, job, len(self.ends))
+            heapq.heappush(self.ends, (now + self.durations[index], index, job))
+
+    def _end(self, job: JobFacts) -> None:
+        state = self.state
+        state.pacing = self.rules.give_back(state.pacing, self.now, job, _SUCCESS, len(self.ends))
+        state.failures = 0
+
+    def _first(self, last: int) -> tuple[int | None, When]:
+        """The first job that may start now, or when to ask again."""
+        if not self.lanes:
+            found = self._ask(self.head)
+            if found.at <= self.now:
+                self.head += 1
+                return self.head - 1, found
+            if not found.lane and not found.never:
+                return None, found
+        return self._among_lanes(last)
+
+    def _among_lanes(self, last: int) -> tuple[int | None, When]:
+        """The same as a store does it: a blocked lane does not block the others."""
+        upcoming = _NEVER
+        for key in sorted(self.lanes, key=lambda key: self.lanes[key][0]):
+            found = self._ask(self.lanes[key][0])
+            if found.at <= self.now:
+                return self._out_of_lane(key), found
+            if not found.lane:
+                return None, found
+            upcoming = min(found, upcoming, key=lambda one: one.at)
+        while self.head <= last:
+            index = self.head
+            key = self.jobs[index].key
+            if key not in self.lanes:
+                found = self._ask(index)
+                if found.at <= self.now:
+                    self.head += 1
+                    return index, found
+                if found.never and index < last:  # it stops nobody
+                    self.head += 1
+                    continue
+                if not found.lane:
+                    return None, found
+                upcoming = min(found, upcoming, key=lambda one: one.at)
+                self.lanes[key] = deque()
+            self.lanes[key].append(index)
+            self.head += 1
+        return None, upcoming
+
+    def _out_of_lane(self, key: str | None) -> int:
+        lane = self.lanes[key]
+        index = lane.popleft()
+        if not lane:
+            del self.lanes[key]
+        return index
