@@ -6,11 +6,12 @@ import attrs
 
 from pacer._job import Outcome
 from pacer._validation import not_negative, seconds
+from pacer.pacing._all_of import Combinable
 from pacer.protocols import NOW, JobFacts, When
 
 
 @attrs.frozen
-class FixedPause:
+class FixedPause(Combinable):
     """No job starts sooner than `seconds` after the last one ended, however it ended.
 
     Formula: `earliest = last_end + seconds`, where a hold that the backoff policy imposes at `last_end` is waited out

@@ -6,6 +6,7 @@ import attrs
 
 from pacer._job import Outcome
 from pacer._validation import positive, seconds, whole
+from pacer.pacing._all_of import Combinable
 from pacer.protocols import NOW, JobFacts, When
 
 # A start that comes late because a timer or an event loop was late does not push the later ones back, as long as it is
@@ -15,7 +16,7 @@ CATCH_UP = 0.01
 
 
 @attrs.frozen
-class TokenBucket:
+class TokenBucket(Combinable):
     """At most `rate` starts per `per` seconds on the long run, at most `burst` at one moment.
 
     The generic cell rate algorithm in its virtual-scheduling form (ITU-T I.371): the state is one time, the

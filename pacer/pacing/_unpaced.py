@@ -5,11 +5,12 @@ from __future__ import annotations
 import attrs
 
 from pacer._job import Outcome
+from pacer.pacing._all_of import Combinable
 from pacer.protocols import NOW, JobFacts, When
 
 
 @attrs.frozen
-class Unpaced:
+class Unpaced(Combinable):
     """Every job may start at once; only the scheduler's `concurrency` and the backoff hold it back.
 
     Not for an upstream with a rate limit.

@@ -21,7 +21,7 @@ from pacer.backoff import (
 )
 from pacer.codecs import InProcessCodec, JsonCodec
 from pacer.estimators import MovingAverage
-from pacer.pacing import FixedPause, TokenBucket, Unpaced
+from pacer.pacing import AllOf, FixedPause, TokenBucket, Unpaced
 from pacer.queues import Fifo, Priority
 from pacer.testing import (
     BACKOFF_CHECKS,
@@ -43,6 +43,8 @@ PACING = [
     TokenBucket(90, per=60, burst=10),
     TokenBucket(3, per=7),
     TokenBucket(5000),
+    AllOf(Unpaced()),
+    TokenBucket(3, per=7) & FixedPause(1 / 3) & TokenBucket(90, per=60, burst=10),
 ]
 BACKOFFS = [
     NoBackoff(),
