@@ -1,38 +1,42 @@
-"""An exponentially weighted mean and variance."""
+"""An exponentially weighted mean, and how far it has been off."""
 
 from __future__ import annotations
-
-import math
 
 import attrs
 from typing_extensions import TypedDict
 
 from pacer._job import Outcome, OutcomeKind
 from pacer._validation import positive, seconds, share
+from pacer.estimators._track_record import TrackRecord, blank, came_true, spread_and_uncertainty
 from pacer.protocols import Durations, JobFacts
 
 
 class MovingAverageState(TypedDict):
-    """Mean in seconds, variance in seconds squared, and how many durations have been seen."""
+    """Mean in seconds, and what came of the means before it."""
 
     mean: float
-    variance: float
-    count: int
+    record: TrackRecord
 
 
 @attrs.frozen
 class MovingAverage:
     """Recent durations count more than old ones; successes only.
 
-    Formulas, for a duration d and `w = weight`: `mean += w * (d - mean)`, which for w = 0.2 is
-    `0.8 * mean + 0.2 * d`; `variance = (1 - w) * (variance + w * (d - mean)**2)` with the mean from before
-    (West 1979 with constant weight). The uncertainty of the mean itself is `sqrt(w / (2 - w))` standard deviations.
+    Formula, for a duration d and `w = weight`: `mean += w * (d - mean)`, which for w = 0.2 is `0.8 * mean + 0.2 * d`.
+    Such a mean stands for `n = (2 - w) / w` durations, 9 for w = 0.2.
+
+    The spread is remembered ten times longer than the mean, and relative to it: with r the running mean of
+    `(d / mean - 1)**2`, over the means as they were foretold, the standard deviation of one duration is
+    `mean * sqrt(r)`. The uncertainty of the mean is `mean * sqrt(r / n + m)`, where m says how far the mean moves: by
+    how much more than chance explains the means of 20 durations in a row differed from what was foretold before them.
 
     Before any job has run, `initial` is both the expected duration and its standard deviation: a wide interval.
 
-    Not for jobs of very different kinds in one queue: their mean describes none of them.
+    Not for jobs of very different kinds in one queue: their mean describes none of them (see `PerKind` and `ByCost`).
+    Not where the duration of one job has to be foretold well: the distribution is taken as log-normal, and the mean of
+    the last few durations is a noisy one; `WindowedQuantile` does better on both.
 
-    State: mean, variance, count.
+    State: the mean, and seven numbers of how far it has been off.
 
     Args:
         initial: Seconds that a job is taken to last before one has been seen, above 0; 60 by default.
@@ -44,7 +48,7 @@ class MovingAverage:
 
     def initial_state(self) -> MovingAverageState:
         """The prior."""
-        return {"mean": self.initial, "variance": self.initial**2, "count": 0}
+        return {"mean": self.initial, "record": blank()}
 
     def observed(
         self, state: MovingAverageState, job: JobFacts, duration: float, outcome: Outcome
@@ -52,14 +56,16 @@ class MovingAverage:
         """Learn from a success."""
         if outcome.kind is not OutcomeKind.SUCCEEDED:
             return state
-        off = duration - state["mean"]
         return {
             "mean": state["mean"] * (1 - self.weight) + duration * self.weight,
-            "variance": (1 - self.weight) * (state["variance"] + self.weight * off * off),
-            "count": state["count"] + 1,
+            "record": came_true(state["record"], state["mean"], duration, self._effective),
         }
 
     def predict(self, state: MovingAverageState, job: JobFacts) -> Durations:
         """The same for every job."""
-        sd = math.sqrt(state["variance"])
-        return Durations(state["mean"], sd, sd * math.sqrt(self.weight / (2 - self.weight)))
+        sd, uncertainty = spread_and_uncertainty(state["record"], state["mean"], self._effective)
+        return Durations(state["mean"], sd, uncertainty)
+
+    @property
+    def _effective(self) -> float:
+        return (2 - self.weight) / self.weight

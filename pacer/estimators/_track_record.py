@@ -1,0 +1,98 @@
+"""How good the foretold means have been: from that, the spread of one duration and the uncertainty of the mean.
+
+A sample says too little of this by itself. Of skewed durations, a sample that happens to have a low mean has a low
+deviation too, and it is then surest when it is most wrong; and no sample shows how fast the mean moves. So each
+duration, and each row of BLOCK durations, is compared with the mean that was foretold before it, and the result is
+remembered for longer than the mean itself.
+"""
+
+from __future__ import annotations
+
+import math
+
+from typing_extensions import TypedDict
+
+from pacer._durations import LEAST_DURATION
+
+# So many durations in a row are compared with the mean that was foretold before them.
+BLOCK = 20
+# The spread is remembered so many times longer than the mean.
+_LONGER = 10
+# So many rows are remembered.
+_BLOCKS_REMEMBERED = 20
+# From so many durations on their own quantiles say more than a log-normal distribution.
+ENOUGH = 10
+# While the mean is still being found its errors say nothing of how it moves.
+_TOO_FEW = 20
+# Deviations beyond a hundredfold are counted as that; their squares would outweigh everything for ever.
+_MOST = 100.0
+LONGEST = 1e9
+
+
+class TrackRecord(TypedDict):
+    """What came of the means that were foretold, all relative to them.
+
+    `spread` is the mean square of `duration / mean - 1`, over `seen` durations; `drift` that of `log(mean of a row /
+    mean before it)`, less what chance explains, over `rows`. Of the row that is under way: `foretold` is the mean
+    before it, `sum` that of its `size` durations.
+    """
+
+    spread: float
+    seen: int
+    drift: float
+    rows: int
+    foretold: float
+    sum: float
+    size: int
+
+
+def blank() -> TrackRecord:
+    """Nothing has come true yet: a deviation as large as the mean."""
+    return {"spread": 1.0, "seen": 0, "drift": 0.0, "rows": 0, "foretold": 0.0, "sum": 0.0, "size": 0}
+
+
+def came_true(
+    record: TrackRecord, mean: float, duration: float, effective: float, remembered: float | None = None
+) -> TrackRecord:
+    """The record after a duration of which `mean` was foretold.
+
+    `effective` is the number of durations that the mean stands for: `spread` is freed from the mean's own error, a
+    share `1 / (1 + effective)` of it. It is an average over ten times as many durations, or ten times `remembered`; at
+    first later ones weigh more, for they were foretold with less of the prior.
+    """
+    mean = max(mean, LEAST_DURATION)
+    off = min(duration / mean - 1, _MOST)
+    pace = max(2 / (record["seen"] + 3), 1 / (_LONGER * (remembered or effective)))
+    spread = record["spread"] + pace * (off * off * effective / (1 + effective) - record["spread"])
+    begun: TrackRecord = {**record, "spread": spread, "seen": record["seen"] + 1}
+    return begun if record["seen"] < _TOO_FEW else _in_row(begun, mean, duration, effective)
+
+
+def _in_row(record: TrackRecord, mean: float, duration: float, effective: float) -> TrackRecord:
+    foretold = record["foretold"] if record["size"] else mean
+    total, size = record["sum"] + duration, record["size"] + 1
+    if size < BLOCK:
+        return {**record, "foretold": foretold, "sum": total, "size": size}
+    ratio = min(max(total / size / foretold, 1 / _MOST), _MOST)
+    chance = record["spread"] * (1 / size + 1 / effective)
+    pace = max(1 / (record["rows"] + 1), 1 / _BLOCKS_REMEMBERED)
+    drift = record["drift"] + pace * (math.log(ratio) ** 2 - chance - record["drift"])
+    return {**record, "drift": drift, "rows": record["rows"] + 1, "foretold": 0.0, "sum": 0.0, "size": 0}
+
+
+def spread_and_uncertainty(record: TrackRecord, mean: float, effective: float) -> tuple[float, float]:
+    """Standard deviations of one duration and of the mean, in seconds, for a mean over `effective` durations.
+
+    `mean * sqrt(spread)`, and `mean * sqrt(spread / effective + exp(drift) - 1)`: the mean's own error, and that it
+    moves.
+    """
+    spread = record["spread"]
+    drift = math.expm1(min(max(record["drift"], 0.0), 4.0))
+    sd = mean * math.sqrt(spread)
+    return min(sd, LONGEST), min(mean * math.sqrt(spread / effective + drift), LONGEST)
+
+
+def faded(initial: float, mean: float, seen: int) -> float:
+    """A mean of so many durations, blended with the prior, whose share halves with each of them."""
+    share = 0.5**seen
+    return share * initial + (1 - share) * mean
