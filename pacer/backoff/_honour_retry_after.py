@@ -19,9 +19,9 @@ class HonourRetryAfter:
     named, as in `HonourRetryAfter(FullJitter(ExponentialBackoff(1)))`. None, with which the inner policy gives up,
     stays None: that an upstream names a time is no reason to go on.
 
-    Not needed for a queue's throttles: what comes with `Throttled(retry_after)` holds the queue whatever the backoff.
-    It is for failures, such as a 503 that names a time. Not enough for many clients that were all told the same time:
-    they come back together.
+    Not needed for throttles: the time of a 429, of a 503 that names one, or of `Throttled(retry_after)` holds the queue
+    whatever the backoff. It is for failures that name a time all the same, such as a 500 with Retry-After. Not enough
+    for many clients that were all told the same time: they come back together.
 
     Args:
         policy: The policy that says how long the delay is otherwise.
