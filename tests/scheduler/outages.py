@@ -43,6 +43,6 @@ async def enqueue(scheduler: Scheduler, function: Any, jobs: int) -> list[Receip
     return [await scheduler.enqueue(function) for _ in range(jobs)]
 
 
-def on_disk(path: Path) -> HeldStore:
+def on_disk(path: Path, **settings: Any) -> HeldStore:
     clock = asyncio.get_running_loop().time
-    return HeldStore(SqliteStore(path / "jobs.db", durability="process", clock=clock))
+    return HeldStore(SqliteStore(path / "jobs.db", durability="process", clock=clock, **settings))

@@ -8,7 +8,8 @@ import anyio
 import pytest
 from outages import Upstream, enqueue, on_disk
 
-from pacer import JobCancelledError, JobFailedError, JobState, Receipt, Scheduler, Throttled, events
+from pacer import JobCancelledError, JobFailedError, JobRecord, JobState, Receipt, Scheduler, Throttled, events
+from pacer._job import Outcome, OutcomeKind
 from pacer.backoff import CircuitBreaker, ExponentialBackoff, GiveUpAfter, HonourRetryAfter, NoBackoff, RetryBudget
 from pacer.protocols import BackoffPolicy
 from pacer.testing import Recorder, run_virtual
@@ -198,3 +199,59 @@ def test_a_probe_that_a_shutdown_interrupts_is_run_again_as_the_probe(tmp_path: 
     run_virtual(main)
     # Two fail together; the probe starts at 31 and anew at 31.5; its success at 32.5 lets the last one start.
     assert upstream.starts == [0, 0, 31, 31.5, 32.5]
+
+
+# -- several processes -----------------------------------------------------------------------------------------------
+
+
+def sharing(upstream: Upstream, path: Path, breaker: CircuitBreaker) -> Scheduler:
+    """One of several schedulers on a file."""
+    store = on_disk(path, lease=30, poll=0.1)
+    scheduler = Scheduler(backoff=breaker, concurrency=4, store=store, observers=())
+    scheduler.task(name="call")(upstream.__call__)
+    return scheduler
+
+
+def test_of_several_processes_one_has_the_probe(tmp_path: Path) -> None:
+    upstream = Upstream(up_at=20, takes=5)
+    breaker = CircuitBreaker(failures=1, open_for=30)
+
+    async def main() -> None:
+        async with sharing(upstream, tmp_path, breaker) as first, sharing(upstream, tmp_path, breaker) as second:
+            await enqueue(first, upstream.__call__, 10)
+            await first.drain()
+            assert (await second.status()).succeeded == 6
+
+    run_virtual(main)
+    assert upstream.starts[:4] == [0] * 4
+    # Open from 5 to 35; the other process hears of the end of the probe when it looks, a tenth of a second later.
+    assert upstream.starts[4:] == pytest.approx([35, *[40] * 4, 45], abs=0.2)
+    assert upstream.beside[4] == 0
+
+
+def test_a_probe_whose_process_vanishes_is_the_probe_again_when_its_lease_has_run_out(tmp_path: Path) -> None:
+    upstream = Upstream(takes=5)
+    breaker = CircuitBreaker(failures=1, open_for=30)
+
+    async def main() -> None:
+        gone = sharing(upstream, tmp_path, breaker)
+        # It is cut off from its store, as a stopped process would be.
+        block = gone.store.open("default", gone._rules(), "gone")
+        ledger = await block.__aenter__()
+        await ledger.add([JobRecord(f"j{number}", "call", "[[],{}]") for number in range(4)])
+        (first,) = (await ledger.claim(frozenset({"call"}), 1)).jobs
+        await ledger.settle(first, Outcome(OutcomeKind.FAILED, error="down"), None)
+        await anyio.sleep(30)
+        (probe,) = (await ledger.claim(frozenset({"call"}), 4)).jobs
+        lost_at = anyio.current_time()
+        async with sharing(upstream, tmp_path, breaker) as scheduler:
+            await scheduler.wait(probe.id)
+            assert (await scheduler.job(probe.id)).recoveries == 1
+            await scheduler.drain()
+            assert (await scheduler.status()).failures_in_a_row == 0
+        waited = (upstream.origin or 0.0) - lost_at
+        assert 30 <= waited <= 45
+        await block.__aexit__(None, None, None)
+
+    run_virtual(main)
+    assert upstream.starts == pytest.approx([0, 5, 5], abs=0.2)
