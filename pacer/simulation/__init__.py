@@ -28,41 +28,61 @@ from pacer.simulation._simulate import simulate as simulate
 from pacer.simulation._timeline import Stretch as Stretch
 from pacer.simulation._timeline import Timeline as Timeline
 from pacer.simulation._upstream import Upstream as Upstream
+from pacer.simulation._upstreams._changing_limit import ChangingLimit as ChangingLimit
+from pacer.simulation._upstreams._cost_latency import CostLatency as CostLatency
 from pacer.simulation._upstreams._fixed_window_limit import FixedWindowLimit as FixedWindowLimit
 from pacer.simulation._upstreams._gcra_limit import GcraLimit as GcraLimit
 from pacer.simulation._upstreams._latency import Latency as Latency
 from pacer.simulation._upstreams._limit import Limit as Limit
+from pacer.simulation._upstreams._loaded_latency import LoadedLatency as LoadedLatency
+from pacer.simulation._upstreams._per_key_limit import PerKeyLimit as PerKeyLimit
+from pacer.simulation._upstreams._sliding_window_limit import SlidingWindowLimit as SlidingWindowLimit
 from pacer.simulation._upstreams._trouble import BrownOut as BrownOut
 from pacer.simulation._upstreams._trouble import Outage as Outage
 from pacer.simulation._upstreams._trouble import Trouble as Trouble
 from pacer.simulation._workloads._backlog import Backlog as Backlog
+from pacer.simulation._workloads._bursts import Bursts as Bursts
+from pacer.simulation._workloads._closed_loop import ClosedLoop as ClosedLoop
+from pacer.simulation._workloads._day_curve import DayCurve as DayCurve
+from pacer.simulation._workloads._history import History as History
 from pacer.simulation._workloads._poisson import Poisson as Poisson
+from pacer.simulation._workloads._trace import Trace as Trace
 
 __all__ = [
     "Arrival",
     "Backlog",
     "BrownOut",
+    "Bursts",
+    "ChangingLimit",
     "Client",
+    "ClosedLoop",
     "Constant",
+    "CostLatency",
+    "DayCurve",
     "Distribution",
     "Exponential",
     "FixedWindowLimit",
     "FoldedNormal",
     "GcraLimit",
     "Happening",
+    "History",
     "JobMix",
     "Latency",
     "Limit",
+    "LoadedLatency",
     "LogNormal",
     "Outage",
+    "PerKeyLimit",
     "Poisson",
     "Promises",
     "Result",
     "SimulationError",
+    "SlidingWindowLimit",
     "Spread",
     "Stretch",
     "Timeline",
     "Totals",
+    "Trace",
     "Trouble",
     "Uniform",
     "Upstream",

@@ -13,7 +13,7 @@ from pacer._job import JobState, OutcomeKind
 from pacer.simulation._arrivals import Arrival
 from pacer.simulation._errors import SimulationError
 from pacer.simulation._fairness import Lane
-from pacer.simulation._oracle import Oracle
+from pacer.simulation._oracle import Oracle, oracle
 from pacer.simulation._promises import PromiseKeeper
 from pacer.simulation._result import EventKind, Happening
 from pacer.simulation._simulated_job import SimulatedJob, Source
@@ -39,10 +39,10 @@ class Run:
 
     seed: int
     upstream: RunningUpstream
-    oracle: Oracle
     until: float
     keep: int
     promises: PromiseKeeper | None
+    oracle: Oracle = attrs.field(init=False)
     stations: list[Station] = attrs.field(init=False, factory=list)
     now: float = attrs.field(init=False, default=0.0)
     number: int = attrs.field(init=False, default=0)
@@ -62,6 +62,13 @@ class Run:
     _present: int = attrs.field(init=False, default=0)
     _steps: int = attrs.field(init=False, default=0)
     _follows: int = attrs.field(init=False, default=0)
+
+    def __attrs_post_init__(self) -> None:
+        self.oracle = oracle(self.upstream.recipe, self._oracle_sent)
+
+    def _oracle_sent(self, at: float) -> None:
+        if at <= self.until:
+            self.recording.add("oracle", at)
 
     # -- time --------------------------------------------------------------------------------------------------------
 
@@ -129,9 +136,7 @@ class Run:
         self._steps = 0
         self._present += 1
         self.recording.level(now, self._present)
-        starts_at = self.oracle.entered(now, job.arrival)
-        if starts_at <= self.until:
-            self.recording.add("oracle", starts_at)
+        self.oracle.entered(now, job.arrival)
         for lane in self._lanes_of(station, job):
             lane.entered(now)
         if self.promises is not None and self.promises.wants():
@@ -158,7 +163,7 @@ class Run:
         self.recording.add(_ENDS[kind], self.now)
         if kind is OutcomeKind.SUCCEEDED:
             self.last_asked = asked_at
-            self.oracle.succeeded()
+            self.oracle.succeeded(self.now)
         if job.state is not JobState.QUEUED:
             if job.state is JobState.FAILED:
                 self.happened("ended", job, station)

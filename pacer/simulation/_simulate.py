@@ -16,7 +16,6 @@ from pacer.simulation._arrivals import Workload
 from pacer.simulation._client import Client
 from pacer.simulation._fairness import fairness
 from pacer.simulation._ledger import VirtualLedger
-from pacer.simulation._oracle import Oracle
 from pacer.simulation._promises import PromiseKeeper
 from pacer.simulation._result import Result
 from pacer.simulation._run import Run
@@ -67,7 +66,6 @@ def simulate(
     run = Run(
         seed=seed,
         upstream=RunningUpstream(upstream, _random(seed, "upstream")),
-        oracle=Oracle(upstream),
         until=math.inf if limit is None else limit,
         keep=keep,
         promises=PromiseKeeper(estimates) if estimates else None,
