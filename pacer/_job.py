@@ -77,6 +77,8 @@ class Outcome:
         cost: What the run really cost, where that is known; None otherwise.
         limits: What the upstream said of its limits.
         hold: Seconds for which the backoff policy holds the queue because of this outcome. Filled in by the rules.
+        foretold: The run is one of a forecast, which takes it to succeed: settle what it was charged, but learn nothing
+            from it.
     """
 
     kind: OutcomeKind
@@ -86,6 +88,7 @@ class Outcome:
     cost: Mapping[str, float] | None = None
     limits: tuple[LimitReport, ...] = ()
     hold: float = 0.0
+    foretold: bool = False
 
 
 @attrs.frozen

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # A policy may name another time whenever its time has come; so often it is believed.
 _MOST_STEPS = 1000
-_SUCCESS = Outcome(OutcomeKind.SUCCEEDED)
+_SUCCESS = Outcome(OutcomeKind.SUCCEEDED, foretold=True)
 _NEVER = When(math.inf, on_event=True, reason="nothing waits")
 
 
