@@ -121,7 +121,7 @@ class RunningUpstream:
     def _refusal(self, now: float, wait: float, request: Arrival) -> Outcome:
         told = wait if self.recipe.retry_after and wait < math.inf else None
         return Outcome(
-            OutcomeKind.THROTTLED, error="429", retry_after=told, cost={}, limits=self._reports(now, request)
+            OutcomeKind.THROTTLED, error="429", retry_after=told, limits=self._reports(now, request)
         )
 
     def _reports(self, now: float, request: Arrival) -> tuple[LimitReport, ...]:
