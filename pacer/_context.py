@@ -98,6 +98,8 @@ class CurrentJob:
         self._on_loop(self._take, fields, *news)
 
     def _on_loop(self, function: Callable[..., None], *args: Any) -> None:
+        if self._over:  # and the event loop may be, too
+            return
         if threading.get_ident() == self._thread:
             function(*args)
         else:

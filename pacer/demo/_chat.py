@@ -1,20 +1,18 @@
-"""Calling an OpenAI-compatible chat service from a job: what is "not now", and what is a failure."""
+"""Calling an OpenAI-compatible chat service from a job."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import attrs
-from openai import AsyncOpenAI, RateLimitError
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-from pacer import Throttled
+from pacer.feedback import report_response
 
 STAND_IN_PORT = 8766
 STAND_IN_KEY = "stand-in"
 _DASHSCOPE = "https://dashscope-intl.aliyuncs.com/compatible-mode/v1"
 _TASK = "Du analysierst Drucksachen eines Parlaments. Nenne Dokumentart, Themen, Kernaussagen, Fragen und Beträge."
-# With these codes a 429 says "pay first": waiting does not help.
-_PERMANENT = frozenset({"CommodityNotPurchased", "PrepaidBillOverdue", "PostpaidBillOverdue"})
 
 
 @attrs.frozen(kw_only=True)
@@ -61,27 +59,27 @@ class ChatService:
         return cls(base_url=base_url, api_key=STAND_IN_KEY, model="qwen-plus", local=True)
 
     def client(self) -> AsyncOpenAI:
-        """A client that leaves retries to pacer: its own would multiply the attempts and know no common pace."""
-        return AsyncOpenAI(base_url=self.base_url, api_key=self.api_key, max_retries=0, timeout=300)
+        """A client that leaves retries to pacer: its own would multiply the attempts and know no common pace.
+
+        What the service says of its limits with each answer is reported for the job that asked.
+        """
+        http_client = DefaultAsyncHttpxClient(event_hooks={"response": [report_response]})
+        return AsyncOpenAI(
+            base_url=self.base_url, api_key=self.api_key, max_retries=0, timeout=300, http_client=http_client
+        )
 
 
 async def analyse(client: AsyncOpenAI, model: str, document: str) -> str:
     """Have the model analyse one document.
 
     Raises:
-        Throttled: The service said "not now" (429), with the time that it named.
-        openai.APIError: Anything else went wrong.
+        openai.APIError: The service refused, or did not answer. What of it means "not now" the scheduler sees itself.
         ValueError: What it answered is no chat completion.
     """
-    try:
-        answer = await client.chat.completions.create(
-            model=model,
-            messages=[{"role": "system", "content": _TASK}, {"role": "user", "content": document}],
-        )
-    except RateLimitError as error:
-        if is_permanent(error.code or "", error.message):
-            raise
-        raise Throttled(retry_after(error.response.headers), error.code or "429") from error
+    answer = await client.chat.completions.create(
+        model=model,
+        messages=[{"role": "system", "content": _TASK}, {"role": "user", "content": document}],
+    )
     try:
         content = answer.choices[0].message.content
     except (AttributeError, IndexError, TypeError):  # the client library does not check what it was sent
@@ -90,19 +88,3 @@ async def analyse(client: AsyncOpenAI, model: str, document: str) -> str:
         msg = "the service answered without a text; is its base URL that of an OpenAI-compatible interface?"
         raise ValueError(msg)
     return content
-
-
-def is_permanent(code: str, message: str) -> bool:
-    """Whether waiting does not help. On DashScope `insufficient_quota` also means "too many tokens this minute"."""
-    if code == "insufficient_quota":
-        return "free allocated quota" in message.lower() or "billing" in message.lower()
-    return code in _PERMANENT
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the answer asks to wait; None if it names none. Dates are not understood and count as none."""
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        value = headers.get(name, "")
-        if value.isascii() and value.isdigit() and len(value) < 10:
-            return int(value) * unit
-    return None

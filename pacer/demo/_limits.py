@@ -79,6 +79,16 @@ class SlidingLog:
         others = [(at, tokens_each + (index < rest)) for index in range(requests)]
         self._calls = deque(sorted([*self._calls, *others]))
 
+    def left(self, now: float) -> tuple[int, int]:
+        """How many requests and tokens the window that ends now has room for."""
+        self._forget(now)
+        used = sum(tokens for _, tokens in self._calls)
+        return max(0, self.limits.requests - len(self._calls)), max(0, self.limits.tokens - used)
+
+    def until_empty(self, now: float) -> float:
+        """Seconds until the window holds no call any more."""
+        return max(0.0, self._calls[-1][0] + self.limits.window - now) if self._calls else 0.0
+
     def _forget(self, now: float) -> None:
         while self._calls and self._calls[0][0] + self.limits.window <= now:
             self._calls.popleft()

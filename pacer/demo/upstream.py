@@ -2,6 +2,7 @@
 
 It speaks the OpenAI-compatible dialect of DashScope, also under DashScope's own path `/compatible-mode/v1`, counts
 requests and tokens a minute and requests a second exactly, and answers 429 with DashScope's error codes beyond that.
+Every answer tells what is left of the minute, as OpenAI does.
 `GET /calls` tells what was asked of it and when, so that a caller's pace can be proved from this side.
 """
 
@@ -101,11 +102,14 @@ class Upstream:
             )
         refusal = self._admit(tokens)
         call = self._note(prompt, tokens, refusal)
+        limits = self._limit_headers()
         if refusal is not None:
-            return _throttled(refusal)
+            return _throttled(refusal, limits)
         await anyio.sleep(self._answer_time(prompt) / self.speed)
         call.answered = True
-        return JSONResponse(_completion(chat.model, answer, prompt_tokens, answer_tokens, call.document))
+        return JSONResponse(
+            _completion(chat.model, answer, prompt_tokens, answer_tokens, call.document), headers=limits
+        )
 
     def authorised(self, authorization: str) -> bool:
         """Whether the bearer key is the right one."""
@@ -118,6 +122,20 @@ class Upstream:
             # Limits hold for an account, whose other users one hears of only when they have used them up.
             self.log.charge(now - OTHERS_AGE * limits.window, limits.requests, limits.tokens // 2)
         return self.log.admit(now, tokens)
+
+    def _limit_headers(self) -> dict[str, str]:
+        """What is left of the window, as OpenAI says it: until it is full again, in Go's notation."""
+        now, limits = self.clock(), self.log.limits
+        requests, tokens = self.log.left(now)
+        reset = f"{self.log.until_empty(now):.3f}s"
+        return {
+            "X-RateLimit-Limit-Requests": str(limits.requests),
+            "X-RateLimit-Remaining-Requests": str(requests),
+            "X-RateLimit-Reset-Requests": reset,
+            "X-RateLimit-Limit-Tokens": str(limits.tokens),
+            "X-RateLimit-Remaining-Tokens": str(tokens),
+            "X-RateLimit-Reset-Tokens": reset,
+        }
 
     def _note(self, prompt: str, tokens: int, refusal: Refusal | None) -> Call:
         now = self.clock()
@@ -183,9 +201,10 @@ def create_upstream(
     return app
 
 
-def _throttled(refusal: Refusal) -> Response:
+def _throttled(refusal: Refusal, limits: dict[str, str]) -> Response:
     # OpenAI sends both; Retry-After alone knows whole seconds only.
     headers = {
+        **limits,
         "Retry-After": str(math.ceil(refusal.retry_after)),
         "Retry-After-Ms": str(math.ceil(refusal.retry_after * 1000)),
     }

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
-from openai import RateLimitError
 
-from pacer import Throttled
+from pacer import JobFailedError, Scheduler
 from pacer.demo._analysis import analyse as expected_analysis
-from pacer.demo._chat import ChatService, analyse, is_permanent, retry_after
+from pacer.demo._chat import ChatService, analyse
 from pacer.demo._servers import serving
 from pacer.demo.upstream import Limits, create_upstream
+from pacer.events import JobThrottled
+from pacer.testing import Recorder
 
 PAPER = "Antrag: Radwege. Der Landtag fordert 20 Millionen Euro für Radwege an allen Landesstraßen bis 2030."
 
@@ -38,55 +39,19 @@ def test_the_key_is_not_in_the_repr() -> None:
     assert "s3cret" not in repr(ChatService.from_environment({"DASHSCOPE_API_KEY": "s3cret"}))
 
 
-@pytest.mark.parametrize(
-    ("headers", "expected"),
-    [
-        ({}, None),
-        ({"retry-after": "12"}, 12.0),
-        ({"retry-after": "1", "retry-after-ms": "121"}, 0.121),
-        ({"retry-after": "0"}, 0.0),
-        ({"retry-after": "-1"}, None),
-        ({"retry-after": "1.5"}, None),
-        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),
-        ({"retry-after": "²"}, None),
-        ({"retry-after": "9" * 5000}, None),
-        ({"retry-after-ms": "soon", "retry-after": "3"}, 3.0),
-    ],
-)
-def test_retry_after_is_read_safely(headers: dict[str, str], expected: float | None) -> None:
-    assert retry_after(headers) == expected
-
-
-@pytest.mark.parametrize(
-    ("code", "message", "permanent"),
-    [
-        ("limit_requests", "Requests rate limit exceeded", False),
-        ("limit_burst_rate", "Request rate increased too quickly", False),
-        ("insufficient_quota", "Allocated quota exceeded", False),
-        ("insufficient_quota", "Free allocated quota exceeded", True),
-        ("insufficient_quota", "You exceeded your current quota, please check your plan and billing details.", True),
-        ("PostpaidBillOverdue", "The postpaid bill is overdue.", True),
-        ("CommodityNotPurchased", "", True),
-        ("", "", False),
-    ],
-)
-def test_a_429_that_waiting_does_not_cure_is_told_apart(code: str, message: str, permanent: bool) -> None:
-    assert is_permanent(code, message) is permanent
-
-
 @pytest.mark.anyio
 @pytest.mark.asyncio_only
 @pytest.mark.real_time
-async def test_an_answer_comes_back_as_text_and_a_429_as_throttled() -> None:
+async def test_an_answer_comes_back_as_text_and_a_429_is_seen_by_the_scheduler_without_help() -> None:
     upstream = create_upstream(Limits(requests=1), speed=100)
     with serving(upstream, 0, "--upstream-port") as url:
         chat = ChatService.stand_in(int(url.rsplit(":", 1)[1]))
-        async with chat.client() as client:
-            assert await analyse(client, chat.model, PAPER) == expected_analysis(PAPER)
-            with pytest.raises(Throttled) as caught:
-                await analyse(client, chat.model, PAPER)
-    assert caught.value.reason == "limit_requests"
-    assert 0 < (caught.value.retry_after or 0) <= 0.6
+        recorder = Recorder()
+        async with chat.client() as client, Scheduler(observers=(recorder,)) as scheduler:
+            receipts = [await scheduler.enqueue(analyse, client, chat.model, PAPER) for _ in range(2)]
+            answers = [await scheduler.wait(receipt) for receipt in receipts]
+    assert answers == [expected_analysis(PAPER)] * 2
+    assert [throttled.reason for throttled in recorder.of(JobThrottled)] == ["limit_requests"]
 
 
 @pytest.mark.anyio
@@ -102,9 +67,10 @@ async def test_a_429_for_an_overdue_bill_is_a_failure_and_is_asked_once() -> Non
         return JSONResponse({"error": {"code": "PrepaidBillOverdue", "message": "Your bill is overdue."}}, 429)
 
     with serving(app, 0, "--upstream-port") as url:
-        async with ChatService(base_url=f"{url}/v1", api_key="k", model="m").client() as client:
-            with pytest.raises(RateLimitError):
-                await analyse(client, "m", PAPER)
+        chat = ChatService(base_url=f"{url}/v1", api_key="k", model="m")
+        async with chat.client() as client, Scheduler() as scheduler:
+            with pytest.raises(JobFailedError, match="Your bill is overdue"):
+                await scheduler.wait(await scheduler.enqueue(analyse, client, "m", PAPER))
     assert len(asked) == 1
 
 

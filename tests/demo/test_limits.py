@@ -80,3 +80,13 @@ def test_a_faster_world_has_shorter_windows() -> None:
     fast = TIGHT.scaled(100)
     assert (fast.window, fast.burst_window) == (0.6, 0.01)
     assert (fast.requests, fast.tokens, fast.burst) == (3, 100, 2)
+
+
+def test_what_is_left_and_until_when() -> None:
+    log = SlidingLog(TIGHT)
+    assert (log.left(0.0), log.until_empty(0.0)) == ((3, 100), 0.0)
+    assert log.admit(10.0, 30) is None
+    assert (log.left(20.0), log.until_empty(20.0)) == ((2, 70), 50.0)
+    log.charge(15.0, requests=5, tokens=200)
+    assert log.left(20.0) == (0, 0)
+    assert (log.left(75.0), log.until_empty(75.0)) == ((3, 100), 0.0)

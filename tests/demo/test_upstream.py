@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from pacer.demo.upstream import FASTEST_ANSWER, SLOWEST_ANSWER, Limits, create_upstream
+from pacer.feedback import limits
 
 pytestmark = pytest.mark.anyio
 
@@ -59,6 +60,19 @@ async def test_too_many_requests_a_minute_are_refused_until_the_time_that_is_nam
         assert (await ask(client)).status_code == 429
         await anyio.sleep(0.01)
         assert (await ask(client)).status_code == 200
+
+
+async def test_every_answer_tells_what_is_left_of_the_minute() -> None:
+    async with client_of(create_upstream(Limits(requests=2, tokens=1000))) as client:
+        first, second, refused = [await ask(client) for _ in range(3)]
+    used = first.json()["usage"]["total_tokens"]
+    left = [{one.name: (one.limit, one.remaining) for one in limits(each.headers)} for each in (first, second, refused)]
+    assert left == [
+        {"requests": (2, 1), "tokens": (1000, 1000 - used)},
+        {"requests": (2, 0), "tokens": (1000, 1000 - 2 * used)},
+        {"requests": (2, 0), "tokens": (1000, 1000 - 2 * used)},
+    ]
+    assert [one.reset_in for one in limits(first.headers)] == [60.0, 60.0]
 
 
 async def test_a_burst_is_refused_with_a_code_of_its_own() -> None:
