@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import anyio
+import attrs
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from outages import Upstream, enqueue, on_disk
 
-from pacer import JobCancelledError, JobFailedError, JobRecord, JobState, Receipt, Scheduler, Throttled, events
+from pacer import JobCancelledError, JobFailedError, JobRecord, JobState, Receipt, Scheduler, Status, Throttled, events
 from pacer._job import Outcome, OutcomeKind
 from pacer.backoff import CircuitBreaker, ExponentialBackoff, GiveUpAfter, HonourRetryAfter, NoBackoff, RetryBudget
 from pacer.protocols import BackoffPolicy
 from pacer.testing import Recorder, run_virtual
 
 pytestmark = pytest.mark.anyio
+
+MICROSECOND = 1e-6
 
 
 async def state_of(scheduler: Scheduler, receipt: Receipt) -> JobState:
@@ -255,3 +262,68 @@ def test_a_probe_whose_process_vanishes_is_the_probe_again_when_its_lease_has_ru
 
     run_virtual(main)
     assert upstream.starts == pytest.approx([0, 5, 5], abs=0.2)
+
+
+# -- any course of events --------------------------------------------------------------------------------------------
+
+# Sums of square roots of different primes are never equal, so no two things happen at once.
+DURATIONS = [math.sqrt(prime) for prime in (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53)]
+
+
+@attrs.define(eq=False)
+class Watcher:
+    """Works out from the starts and ends of runs what a circuit allows, with no pacer in it."""
+
+    failures: int
+    open_for: float
+    row: int = 0
+    known_at: float = -math.inf
+    open_until: float = -math.inf
+    running: dict[str, float] = attrs.field(factory=dict)
+
+    def __call__(self, event: events.Event) -> None:
+        match event:
+            case events.JobStarted():
+                assert event.at >= self.open_until - MICROSECOND, "it is open"
+                assert self.row < self.failures or not self.running, "the probe is alone"
+                self.running[event.job_id] = event.at
+            case events.JobSucceeded():
+                if self.running.pop(event.job_id) >= self.known_at:
+                    self.row = 0
+            case events.JobFailed():
+                if self.running.pop(event.job_id) >= self.known_at:
+                    self.row, self.known_at = self.row + 1, event.at
+                    self.open_until = event.at + self.open_for * (self.row >= self.failures)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@settings(max_examples=60, deadline=None)
+@given(
+    durations=st.permutations(DURATIONS),
+    fails=st.lists(st.booleans(), min_size=16, max_size=16),
+    failures=st.integers(1, 3),
+    concurrency=st.integers(1, 4),
+)
+def test_whatever_happens_nothing_starts_while_it_is_open_and_a_probe_is_alone(
+    backend: Any, durations: list[float], fails: list[bool], failures: int, concurrency: int
+) -> None:
+    watcher = Watcher(failures, open_for=10)
+
+    async def run(duration: float, fail: bool) -> None:
+        await anyio.sleep(duration)
+        if fail:
+            raise ConnectionError("down")
+
+    async def main() -> Status:
+        breaker = CircuitBreaker(failures=failures, open_for=10)
+        async with Scheduler(backoff=breaker, concurrency=concurrency, observers=(seen.append,)) as scheduler:
+            for duration, fail in zip(durations, fails, strict=True):
+                await scheduler.enqueue(run, duration, fail)
+            await scheduler.drain()
+            return await scheduler.status()
+
+    seen: list[events.Event] = []
+    status = run_virtual(main, backend=backend)
+    for event in seen:
+        watcher(event)
+    assert (status.failures_in_a_row, status.succeeded, status.failed) == (watcher.row, fails.count(False), sum(fails))
