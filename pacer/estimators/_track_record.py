@@ -19,7 +19,7 @@ BLOCK = 20
 # The spread is remembered so many times longer than the mean.
 _LONGER = 10
 # So many rows are remembered.
-_BLOCKS_REMEMBERED = 20
+_ROWS_REMEMBERED = 20
 # From so many durations on their own quantiles say more than a log-normal distribution.
 ENOUGH = 10
 # While the mean is still being found its errors say nothing of how it moves.
@@ -34,7 +34,7 @@ class TrackRecord(TypedDict):
 
     `spread` is the mean square of `duration / mean - 1`, over `seen` durations; `drift` that of `log(mean of a row /
     mean before it)`, less what chance explains, over `rows`. Of the row that is under way: `foretold` is the mean
-    before it, `sum` that of its `size` durations.
+    before it, `sum` that of its `size` durations. One mapping, made anew as a whole: this is on the path of each job.
     """
 
     spread: float
@@ -62,22 +62,29 @@ def came_true(
     """
     mean = max(mean, LEAST_DURATION)
     off = min(duration / mean - 1, _MOST)
-    pace = max(2 / (record["seen"] + 3), 1 / (_LONGER * (remembered or effective)))
+    seen, size = record["seen"] + 1, record["size"]
+    pace = max(2 / (seen + 2), 1 / (_LONGER * (remembered or effective)))
     spread = record["spread"] + pace * (off * off * effective / (1 + effective) - record["spread"])
-    begun: TrackRecord = {**record, "spread": spread, "seen": record["seen"] + 1}
-    return begun if record["seen"] < _TOO_FEW else _in_row(begun, mean, duration, effective)
+    begun: TrackRecord = {
+        "spread": spread,
+        "seen": seen,
+        "drift": record["drift"],
+        "rows": record["rows"],
+        "foretold": record["foretold"] if size else mean,
+        "sum": record["sum"] + duration,
+        "size": size + 1,
+    }
+    if seen <= _TOO_FEW:
+        return {**begun, "sum": 0.0, "size": 0}
+    return begun if size + 1 < BLOCK else _row_ended(begun, effective)
 
 
-def _in_row(record: TrackRecord, mean: float, duration: float, effective: float) -> TrackRecord:
-    foretold = record["foretold"] if record["size"] else mean
-    total, size = record["sum"] + duration, record["size"] + 1
-    if size < BLOCK:
-        return {**record, "foretold": foretold, "sum": total, "size": size}
-    ratio = min(max(total / size / foretold, 1 / _MOST), _MOST)
-    chance = record["spread"] * (1 / size + 1 / effective)
-    pace = max(1 / (record["rows"] + 1), 1 / _BLOCKS_REMEMBERED)
+def _row_ended(record: TrackRecord, effective: float) -> TrackRecord:
+    ratio = min(max(record["sum"] / record["size"] / record["foretold"], 1 / _MOST), _MOST)
+    chance = record["spread"] * (1 / record["size"] + 1 / effective)
+    pace = max(1 / (record["rows"] + 1), 1 / _ROWS_REMEMBERED)
     drift = record["drift"] + pace * (math.log(ratio) ** 2 - chance - record["drift"])
-    return {**record, "drift": drift, "rows": record["rows"] + 1, "foretold": 0.0, "sum": 0.0, "size": 0}
+    return {**record, "drift": drift, "rows": record["rows"] + 1, "sum": 0.0, "size": 0}
 
 
 def spread_and_uncertainty(record: TrackRecord, mean: float, effective: float) -> tuple[float, float]:

@@ -14,6 +14,8 @@ from pacer.testing._expect import Call, CallLog, Check, SampleJob, check_recipe,
 _JOBS = (
     SampleJob(id="a", task="analyse", cost={"requests": 1, "tokens": 1800}),
     SampleJob(id="b", task="summarise", key="tenant", priority=3, cost={}),
+    SampleJob(id="c", task="analyse", cost={"requests": 0, "tokens": 0}),
+    SampleJob(id="d", task="translate", cost={"requests": 1, "tokens": 1e9}),
 )
 _OUTCOMES = tuple(Outcome(kind, cost={"tokens": 900}, retry_after=1.0, hold=2.0) for kind in OutcomeKind)
 
@@ -69,6 +71,12 @@ def check_estimator_predictions(estimator: DurationEstimator[Any]) -> None:
         expect(
             all(math.isfinite(number) and number >= 0 for number in numbers),
             f"{name}.predict: mean, sd and uncertainty are finite, 0 or more; got {found!r}",
+        )
+        expect(
+            isinstance(found.quantiles, tuple)
+            and all(math.isfinite(number) and number >= 0 for number in found.quantiles)
+            and all(low <= high for low, high in itertools.pairwise(found.quantiles)),
+            f"{name}.predict: quantiles is a tuple of rising, finite numbers, 0 or more; got {found!r}",
         )
         if found.mean > 0:
             low, middle, high = (found.quantile(p) for p in (0.1, 0.5, 0.9))

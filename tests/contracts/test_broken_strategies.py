@@ -170,7 +170,17 @@ class NegativeSpread(MovingAverage):
 
 class NothingBeforeData(MovingAverage):
     def predict(self, state, job):
-        return Durations(math.nan, 0.0) if state["count"] == 0 else super().predict(state, job)
+        return Durations(math.nan, 0.0) if state["record"]["seen"] == 0 else super().predict(state, job)
+
+
+class FallingQuantiles(MovingAverage):
+    def predict(self, state, job):
+        return Durations(state["mean"], 1.0, quantiles=(3.0, 2.0, 4.0))
+
+
+class ListOfQuantiles(MovingAverage):
+    def predict(self, state, job):
+        return Durations(state["mean"], 1.0, quantiles=[1.0, 2.0])
 
 
 class NumberOnly(MovingAverage):
@@ -202,6 +212,8 @@ class ShrinksBelowZero(MovingAverage):
         (DatesInState(), "plain data"),
         (NegativeSpread(), "finite, 0 or more"),
         (NothingBeforeData(), "finite, 0 or more|same answer"),
+        (FallingQuantiles(), "rising, finite numbers"),
+        (ListOfQuantiles(), "is a tuple of rising"),
         (NumberOnly(), "answers with Durations"),
         (MutatesItsAverage(), "does not change the state"),
         (AveragesOverTime(), "same question has the same answer"),

@@ -20,7 +20,7 @@ from pacer.backoff import (
     RetryBudget,
 )
 from pacer.codecs import InProcessCodec, JsonCodec
-from pacer.estimators import MovingAverage
+from pacer.estimators import ByCost, Calibrated, MovingAverage, PerKind, StreamingQuantile, WindowedQuantile
 from pacer.pacing import AllOf, FixedPause, TokenBucket, Unpaced
 from pacer.queues import Fifo, Priority
 from pacer.testing import (
@@ -76,7 +76,27 @@ BACKOFFS = [
     RetryBudget(HonourRetryAfter(EqualJitter(CircuitBreaker()))),
     RetryBudget(ConstantBackoff(5), share=1, at_least=0),
 ]
-ESTIMATORS = [MovingAverage(), MovingAverage(initial=1, weight=1), MovingAverage(initial=0.01, weight=0.001)]
+ESTIMATORS = [
+    MovingAverage(),
+    MovingAverage(initial=1, weight=1),
+    MovingAverage(initial=0.01, weight=0.001),
+    WindowedQuantile(),
+    WindowedQuantile(initial=0.01, window=2),
+    WindowedQuantile(initial=1e6, window=1000),
+    StreamingQuantile(),
+    StreamingQuantile(initial=1, weight=1, accuracy=0.5, buckets=2),
+    StreamingQuantile(weight=0.001, accuracy=0.001, buckets=50),
+    ByCost(),
+    ByCost(initial=0.01, dimension="requests", weight=1),
+    ByCost(initial=1e6, dimension="frames", weight=0.001),
+    PerKind(MovingAverage()),
+    PerKind(WindowedQuantile(), kinds=1),
+    PerKind(Calibrated(ByCost())),
+    Calibrated(MovingAverage()),
+    Calibrated(WindowedQuantile(), coverage=0.99, step=2),
+    Calibrated(StreamingQuantile(), coverage=0.5, step=0.01),
+    Calibrated(PerKind(ByCost()), coverage=0.83),
+]
 ORDERS = [Fifo(), Priority(), Priority(ageing=0.001)]
 QUEUES = [
     BoundedQueue(50),
