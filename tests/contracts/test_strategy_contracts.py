@@ -21,7 +21,17 @@ from pacer.backoff import (
 )
 from pacer.codecs import InProcessCodec, JsonCodec
 from pacer.estimators import ByCost, Calibrated, MovingAverage, PerKind, StreamingQuantile, WindowedQuantile
-from pacer.pacing import AllOf, FixedPause, TokenBucket, Unpaced
+from pacer.pacing import (
+    AdaptiveRate,
+    AllOf,
+    CubicRate,
+    FixedPause,
+    GradientLimit,
+    ServerGuided,
+    TokenBucket,
+    Unpaced,
+    VegasLimit,
+)
 from pacer.queues import Fifo, Priority
 from pacer.testing import (
     BACKOFF_CHECKS,
@@ -45,6 +55,19 @@ PACING = [
     TokenBucket(5000),
     AllOf(Unpaced()),
     TokenBucket(3, per=7) & FixedPause(1 / 3) & TokenBucket(90, per=60, burst=10),
+    AdaptiveRate(1),
+    AdaptiveRate(5, minimum=5, maximum=5),
+    AdaptiveRate(0.01, maximum=0.02) & FixedPause(1),
+    CubicRate(),
+    CubicRate(minimum=0.01),
+    GradientLimit(),
+    GradientLimit(1, maximum=3, tolerance=1, queue_size=0.5, window=1),
+    VegasLimit(),
+    VegasLimit(1, maximum=3),
+    ServerGuided(),
+    ServerGuided(headroom=0.5),
+    ServerGuided(TokenBucket(1)),
+    ServerGuided(AdaptiveRate(3)) & FixedPause(1 / 3),
 ]
 BACKOFFS = [
     NoBackoff(),
