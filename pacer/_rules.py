@@ -32,7 +32,7 @@ from pacer.protocols import (
 
 OnCrash = Literal["rerun", "stale"]
 
-_PAUSED = When(math.inf, on_event=True, reason="paused by hand")
+_PAUSED = When(math.inf, on_event=True, reason="paused by hand", by_hand=True)
 # Retry-After when no forecast can be made because the queue is paused, and the least that is ever said.
 UNKNOWN_WAIT = 60.0
 LEAST_RETRY_AFTER = 0.1
@@ -158,7 +158,7 @@ class Rules:
                 reason = f"{state.failures} failures in a row: {most} at a time until one succeeds"
                 return When(math.inf, on_event=True, reason=reason)
         pace = self._pace(state.pacing, now, job, running) or self._without_pace(running)
-        if pace.on_event and running == 0 and pace.at == math.inf:
+        if pace.on_event and running == 0 and pace.at == math.inf and not pace.by_hand:
             # Nothing runs, so nothing will end: waiting for that would be for ever.
             self.guard.note(self.pacing, "earliest", "waits for a job to end while none runs")
             pace = NOW

@@ -45,6 +45,18 @@ def not_negative(instance: object, attribute: attrs.Attribute[Any], value: float
         _fail(instance, attribute, "a finite number, 0 or more", value)
 
 
+def one_or_more(instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
+    """Accept finite numbers from one up."""
+    if not (math.isfinite(value) and value >= 1):
+        _fail(instance, attribute, "a finite number, 1 or more", value)
+
+
+def finite(instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
+    """Accept all numbers but NaN and the infinities."""
+    if not math.isfinite(value):
+        _fail(instance, attribute, "a finite number", value)
+
+
 def share(instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
     """Accept numbers above 0 and up to 1."""
     if not 0 < value <= 1:

@@ -105,12 +105,14 @@ class When:
         on_event: True if the answer may become sooner when something else happens (a job ends, the queue is resumed).
         reason: One phrase for people: "pause of 10 s after the last job".
         lane: True if the answer holds for jobs with this job's key only; others may start sooner.
+        by_hand: True if it is a person who stopped it. Waiting for an event while no job runs is a mistake otherwise.
     """
 
     at: float
     on_event: bool = False
     reason: str = ""
     lane: bool = False
+    by_hand: bool = False
 
     @property
     def never(self) -> bool:
@@ -127,11 +129,13 @@ class LimitReport:
     """What an upstream said of one of its limits.
 
     Attributes:
-        name: The dimension: "requests", "tokens", ...
+        name: The dimension: "requests", "tokens", ... If the upstream has several limits of one dimension, the others
+            have more to their name after a slash: "requests/daily".
         limit: How much is allowed a window; None if not said.
         remaining: How much of it is left; None if not said.
-        reset_in: Seconds until `remaining` grows again; None if not said.
+        reset_in: Seconds until `remaining` grows again, or until it is full again; None if not said.
         window: Seconds that a window lasts; None if not said.
+        as_of: Seconds from the start of the run until it was true: 0 of the first answer, which was asked for then.
     """
 
     name: str
@@ -139,6 +143,7 @@ class LimitReport:
     remaining: float | None = None
     reset_in: float | None = None
     window: float | None = None
+    as_of: float = 0.0
 
 
 class PacingPolicy(Protocol[S]):

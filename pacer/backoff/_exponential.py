@@ -7,15 +7,9 @@ from random import Random
 
 import attrs
 
-from pacer._validation import positive, seconds, whole
+from pacer._validation import one_or_more, positive, seconds, whole
 from pacer.backoff._maximum import not_below_initial
 from pacer.protocols import Failure
-
-
-def _above_one(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not (math.isfinite(value) and value >= 1):
-        msg = f"{type(instance).__name__}: {attribute.name} must be a finite number, 1 or more, got {value!r}"
-        raise ValueError(msg)
 
 
 @attrs.frozen
@@ -39,7 +33,7 @@ class ExponentialBackoff:
     maximum: float = attrs.field(
         default=300.0, converter=seconds, validator=[positive, not_below_initial], kw_only=True
     )
-    factor: float = attrs.field(default=2.0, validator=_above_one, kw_only=True)
+    factor: float = attrs.field(default=2.0, validator=one_or_more, kw_only=True)
     after: int = attrs.field(default=1, validator=whole(1), kw_only=True)
 
     def delay(self, failure: Failure, random: Random) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -15,6 +15,8 @@ from pacer.protocols import LimitReport, PacingPolicy, When
 from pacer.testing._expect import Call, CallLog, Check, SampleJob, check_recipe, expect, expect_pure, plain, seeded
 
 _EPOCH = 1_700_000_000.0
+# A clock that showed 0 at this Unix time, a thousand seconds before.
+_SHIFT = _EPOCH - 1000
 _LIMITS = (LimitReport(name="requests", limit=60, remaining=3, reset_in=1.5, window=60),)
 _OUTCOMES = (
     Outcome(OutcomeKind.SUCCEEDED, cost={"requests": 2, "tokens": 900}, limits=_LIMITS),
@@ -31,6 +33,8 @@ _COSTS: Sequence[Mapping[str, float]] = (
     {"requests": 0.0},
     {"requests": 0.5},
 )
+_KEYS = (None, "a", "b")
+_NEW_KEY = "never seen before"
 _LARGE: Sequence[Mapping[str, float]] = ({"requests": 1e6, "tokens": 1e9}, {"unheard of": 1e6})
 
 
@@ -63,7 +67,7 @@ class _Run:
         random = seeded(self.scene.seed * 1000 + number)
         job = SampleJob(
             id=f"job-{number}",
-            key=(None, "a", "b")[number % 3],
+            key=_KEYS[number % 3],
             priority=number % 4,
             cost=_COSTS[number % len(_COSTS)],
             created_at=self.scene.start,
@@ -74,6 +78,10 @@ class _Run:
         duration = random.choice((0.0, 0.25, 1 / 3, 7.0, 61.0))
         started = attrs.evolve(job, started_at=self.now)
         heapq.heappush(self.running, (self.now + duration, number, started))
+
+    def starts(self) -> list[float]:
+        """When jobs have started."""
+        return [call.arguments[0] for call in self.log.calls if call.method == "started"]
 
     def finish(self) -> None:
         """Let all running jobs end."""
@@ -195,8 +203,12 @@ def check_pacing_takes_any_cost(policy: PacingPolicy[Any]) -> None:
 
 
 def check_pacing_survives_the_clock(policy: PacingPolicy[Any]) -> None:
-    """A clock that goes back makes nobody wait longer than it went back, and a long sleep of the machine is no harm."""
+    """A clock that goes back makes nobody wait longer than it went back, and a long sleep of the machine is no harm.
+
+    After the sleep a policy that speaks of the calendar may be closed.
+    """
     name = type(policy).__name__
+    calendar = _on_clock(policy, _SHIFT) != policy
     for scene, step in itertools.product(_SCENES, (-0.001, -100.0, 1e7)):
         run = _record(policy, scene)
         job = SampleJob(id="asked", created_at=run.now, ready_at=run.now)
@@ -204,7 +216,7 @@ def check_pacing_survives_the_clock(policy: PacingPolicy[Any]) -> None:
         after = policy.earliest(run.state, run.now + step, job, 0)
         _expect_usable(after, run.now + step, name)
         expect(
-            after.at <= max(before.at, run.now, run.now + step),
+            after.at <= max(before.at, run.now, run.now + step) or (step > 0 and calendar),
             f"{name}.earliest: asked {step:+g} s later it says no later time; said {before!r}, then {after!r}",
         )
         run.now += step
@@ -212,6 +224,58 @@ def check_pacing_survives_the_clock(policy: PacingPolicy[Any]) -> None:
             run.job(number)
         run.finish()
         plain(run.state, f"{name}, after the clock moved by {step:+g} s")
+
+
+def check_pacing_tells_lanes_apart(policy: PacingPolicy[Any]) -> None:
+    """An answer holds for the jobs of all keys, or says `lane`; then jobs of a new key need not wait longer.
+
+    A store passes over a lane that has to wait, and asks nobody behind a job that waits for all.
+    """
+    name = type(policy).__name__
+    for call in _calls(policy):
+        if call.method != "earliest" or call.answer.at <= call.arguments[0]:
+            continue
+        now, job, running = call.arguments
+        when: When = call.answer
+        expect(not (when.never and when.lane), f"{name}.earliest: a job that can never start stops no lane")
+        for key in (_NEW_KEY,) if when.lane else (*_KEYS, _NEW_KEY):
+            other: When = policy.earliest(call.state, now, attrs.evolve(job, key=key), running)
+            expect(
+                other.at <= when.at if when.lane else other.at >= when.at or when.never,
+                f"{name}.earliest: {when!r} for a job of key {job.key!r}, but {other!r} for the same with key {key!r}; "
+                "`lane` says whether an answer holds for the jobs of one key only, and others may start sooner",
+            )
+    for scene, cost in itertools.product(_SCENES[:1], _LARGE):
+        large = SampleJob(id="large", key="a", cost=cost, created_at=scene.start, ready_at=scene.start)
+        when = policy.earliest(policy.initial_state(), scene.start, large, 0)
+        expect(not (when.never and when.lane), f"{name}.earliest: a job that can never start stops no lane")
+
+
+def check_pacing_knows_the_clock(policy: PacingPolicy[Any]) -> None:
+    """`on_clock(epoch)`, if it has that, is the same policy for a clock that showed 0 at this Unix time."""
+    name = type(policy).__name__
+    moved = _on_clock(policy, _SHIFT)
+    check_recipe(moved)
+    for epoch, start in ((0.0, policy), (0.0, moved), (_SHIFT, _on_clock(policy, 5.0))):
+        expect(
+            _on_clock(start, epoch) == (policy if epoch == 0 else moved),
+            f"{name}.on_clock: the epoch counts from Unix time 0, which is that of the policy as it is made, and not "
+            f"from an epoch that was set before; got {_on_clock(start, epoch)!r}",
+        )
+    for scene in _SCENES:
+        if scene.start == 0 or moved == policy:
+            continue
+        expected = [at - _SHIFT for at in _record(policy, scene).starts()]
+        found = _record(moved, attrs.evolve(scene, start=scene.start - _SHIFT)).starts()
+        expect(
+            all(math.isclose(*pair, abs_tol=1e-3) for pair in zip(found, expected, strict=True)),
+            f"{name}.on_clock: jobs start at the same moments whatever the clock counts from",
+        )
+
+
+def _on_clock(policy: PacingPolicy[Any], epoch: float) -> PacingPolicy[Any]:
+    move: Callable[[float], PacingPolicy[Any]] | None = getattr(policy, "on_clock", None)
+    return policy if move is None else move(epoch)
 
 
 PACING_CHECKS: Sequence[Check] = (
@@ -223,6 +287,8 @@ PACING_CHECKS: Sequence[Check] = (
     check_pacing_serves_everybody,
     check_pacing_takes_any_cost,
     check_pacing_survives_the_clock,
+    check_pacing_tells_lanes_apart,
+    check_pacing_knows_the_clock,
 )
 """The promises of a pacing policy, one function each."""
 

@@ -1,0 +1,80 @@
+"""A limit in every window of a length, counted at the completion of jobs."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+import attrs
+
+from pacer._job import Outcome, OutcomeKind
+from pacer._validation import positive, seconds, whole
+from pacer.pacing._all_of import Combinable
+from pacer.pacing._cost import ROUNDING, requests
+from pacer.pacing._log import Log, noted, room_at
+from pacer.protocols import NOW, JobFacts, When
+
+
+class CompletionLog(TypedDict):
+    """What `CompletionWindow` keeps."""
+
+    completed: Log
+    running: float
+
+
+@attrs.frozen
+class CompletionWindow(Combinable):
+    """At most `limit` requests in any half-open window of `per` seconds, wherever in its run a job is counted.
+
+    The sliding log, counted at the end: a job starts if it, all that run, and all that completed in the last `per`
+    seconds make no more than `limit` together. Running jobs may all complete at the next moment, so they count in
+    full. This bounds completions in any window, and more: the upstream may count a request at any moment between the
+    start and the end of its job, another moment for each, and still never sees more than `limit` in a window. That
+    makes it the choice where a request reaches the upstream an unknown time after its job's start. The cost of a job
+    is its `"requests"`, 1 by default; a run that ended before the upstream was reached (ignored) counts no longer.
+
+    With jobs of S seconds the rate is at most `limit / (per + S)`: the price of being safe.
+
+    Not for using up a limit that is counted at the start: `SlidingWindow` is faster there. Not for limits of many
+    hundreds: each completion writes the whole log.
+
+    State: `completed`, the times of completions in the window with a running sum of their costs, at most
+    `2 * limit + 1` pairs (half of that where no job costs less than 1), and `running`, the cost of what runs.
+
+    Args:
+        limit: Requests in a window, 1 or more.
+        per: Length of the window in seconds, above 0.
+    """
+
+    limit: int = attrs.field(validator=whole(1))
+    per: float = attrs.field(converter=seconds, validator=positive)
+
+    def initial_state(self) -> CompletionLog:
+        """Nothing has completed, nothing runs."""
+        return {"completed": [], "running": 0.0}
+
+    def earliest(self, state: CompletionLog, now: float, job: JobFacts, running: int) -> When:
+        """When enough completions have left the window; after an end if what runs leaves no room."""
+        cost = requests(job)
+        if cost > self.limit:
+            return When(float("inf"), reason=f"its cost of {cost:g} requests is above the limit of {self.limit}")
+        busy = state["running"] if running else 0.0
+        reason = f"limit of {self.limit} in any {self.per:g} s, completed and running"
+        if busy + cost > self.limit + ROUNDING:
+            return When(float("inf"), True, reason)
+        at = room_at(state["completed"], busy + cost, self.limit, self.per)
+        # A running job that is broken off makes room at once.
+        return NOW if at <= now else When(at, busy > 0, reason)
+
+    def started(self, state: CompletionLog, now: float, job: JobFacts, running: int) -> CompletionLog:
+        """It counts from now on."""
+        busy = state["running"] if running else 0.0
+        return {"completed": state["completed"], "running": busy + requests(job)}
+
+    def ended(self, state: CompletionLog, now: float, job: JobFacts, outcome: Outcome, running: int) -> CompletionLog:
+        """It goes on counting for `per` seconds, unless it did not reach the upstream."""
+        cost = requests(job)
+        busy = max(0.0, state["running"] - cost) if running else 0.0
+        completed = state["completed"]
+        if outcome.kind is not OutcomeKind.IGNORED:
+            completed = noted(completed, now, cost, self.per)
+        return {"completed": completed, "running": busy}

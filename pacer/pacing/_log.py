@@ -1,0 +1,46 @@
+"""A log of what has happened in the last so many seconds: which times, and how much was used."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from operator import itemgetter
+
+from pacer.pacing._cost import ROUNDING
+
+# Pairs of a time and of all that was used up to and including it, from some beginning. Sums are found by looking at
+# two of them, so no question costs more than a search. The first pair may have left the window: the sums build on it.
+Log = list[list[float]]
+
+_total = itemgetter(1)
+
+
+def room_at(log: Log, cost: float, limit: float, per: float) -> float:
+    """When so much more fits, in every half-open window of `per` seconds; `-inf` for at once."""
+    if not log:
+        return -math.inf
+    has_to_leave = log[-1][1] + cost - limit - ROUNDING
+    if has_to_leave <= 0:
+        return -math.inf
+    return log[bisect_left(log, has_to_leave, key=_total)][0] + per
+
+
+def noted(log: Log, at: float, cost: float, per: float) -> Log:
+    """The log with this cost at this time, without what has left the window by then.
+
+    Costs below 1 share a pair as long as they make no more than 1 together, so that the log holds at most two pairs for
+    each unit of the limit. The earlier one then leaves with the later one: later than it might, never sooner.
+    """
+    if cost <= 0:
+        return log
+    if not log or log[-1][0] + per <= at:
+        return [[at, cost]]
+    last, total = log[-1]
+    at = max(at, last)
+    gone = bisect_right(log, at, key=lambda pair: pair[0] + per)
+    kept = log[max(gone - 1, 0) :]
+    before = kept[-2][1] if len(kept) > 1 else 0.0
+    if total - before + cost <= 1:
+        kept.pop()
+    kept.append([at, total + cost])
+    return kept

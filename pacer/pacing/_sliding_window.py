@@ -1,0 +1,59 @@
+"""A limit in every window of a length, counted at the start of jobs."""
+
+from __future__ import annotations
+
+import attrs
+
+from pacer._job import Outcome
+from pacer._validation import positive, seconds, whole
+from pacer.pacing._all_of import Combinable
+from pacer.pacing._cost import requests
+from pacer.pacing._log import Log, noted, room_at
+from pacer.protocols import NOW, JobFacts, When
+
+
+@attrs.frozen
+class SlidingWindow(Combinable):
+    """At most `limit` requests start in any half-open window of `per` seconds, wherever the window begins.
+
+    The sliding log, which alone is exact: the time of each start in the window is kept, and a job starts as soon as
+    enough of them are `per` seconds old. The cost of a job is its `"requests"`, 1 by default. All of the limit may
+    start at one moment, and then nothing until `per` seconds later.
+
+    The upstream counts a request when it arrives, which is some time after the job's start. Where that matters use
+    `CompletionWindow`: whether starts or ends are counted is another algorithm with another guarantee, and so another
+    class.
+
+    Not for limits of many hundreds: each start writes the whole log. `TokenBucket(limit / 2, per=per, burst=limit / 2)`
+    keeps the same promise with one number. Not for spreading the load: use `TokenBucket` or `MinInterval` with `&`.
+
+    State: the times of the starts in the window, with a running sum of their costs: at most `2 * limit + 1` pairs,
+    half of that where no job costs less than 1.
+
+    Args:
+        limit: Requests in a window, 1 or more.
+        per: Length of the window in seconds, above 0.
+    """
+
+    limit: int = attrs.field(validator=whole(1))
+    per: float = attrs.field(converter=seconds, validator=positive)
+
+    def initial_state(self) -> Log:
+        """Nothing has started."""
+        return []
+
+    def earliest(self, state: Log, now: float, job: JobFacts, running: int) -> When:
+        """When enough starts have left the window; never if the job's cost is above the limit."""
+        cost = requests(job)
+        if cost > self.limit:
+            return When(float("inf"), reason=f"its cost of {cost:g} requests is above the limit of {self.limit}")
+        at = room_at(state, cost, self.limit, self.per)
+        return NOW if at <= now else When(at, False, f"limit of {self.limit} in any {self.per:g} s")
+
+    def started(self, state: Log, now: float, job: JobFacts, running: int) -> Log:
+        """Write down the start."""
+        return noted(state, now, requests(job), self.per)
+
+    def ended(self, state: Log, now: float, job: JobFacts, outcome: Outcome, running: int) -> Log:
+        """Nothing to learn: starts are what counts."""
+        return state
