@@ -48,9 +48,9 @@ class Durations:
     ) -> Durations:
         """What durations that have been seen, one or more, say of the next one.
 
-        The i-th smallest of n is taken as its quantile at `i / (n + 1)`: with that chance the next one does not exceed
-        it, whatever the distribution, if their order says nothing (Wilks 1941). `mean` and `sd` are the sample's unless
-        given.
+        The i-th smallest of n stands at `i / (n + 1)`: with that chance the next one does not exceed it, whatever the
+        distribution, if their order says nothing (Wilks 1941). The quantiles are in the middle between them. `mean` and
+        `sd` are the sample's unless given.
 
         Raises:
             ValueError: There are no values.

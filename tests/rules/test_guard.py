@@ -78,9 +78,18 @@ class BadEstimator(MovingAverage):
 @attrs.frozen
 class BadOrder(Fifo):
     value: object
+    question: str = "key"
 
-    def sort_key(self, job):
-        return answer(self.value)
+    def initial_state(self):
+        return "kept"
+
+    def place(self, state, job, expected):
+        if self.question == "key":
+            return answer(self.value), "changed"
+        return answer(self.value) if self.question == "place" else (0.0, state)
+
+    def started(self, state, job, sort_key):
+        return answer(self.value) if self.question == "started" else state
 
 
 @attrs.frozen
@@ -224,6 +233,17 @@ def test_a_forecast_that_is_none_means_a_wide_guess(question, value):
         (Durations(1e9, 1e9, 1e9), True),
         (Durations(1.1e9, 0.0), False),
         (Durations(60.0, 0.0, 1.1e9), False),
+        (Durations(60.0, 1.0, quantiles=(0.0, 50.0, 50.0, 1e9)), True),
+        (Durations(60.0, 1.0, quantiles=(50.0,)), True),
+        (Durations(60.0, 1.0, quantiles=(50.0, 49.0, 51.0)), False),
+        (Durations(60.0, 1.0, quantiles=(-1.0, 49.0)), False),
+        (Durations(60.0, 1.0, quantiles=(50.0, 1.1e9)), False),
+        (Durations(60.0, 1.0, quantiles=(NAN,)), False),
+        (Durations(60.0, 1.0, quantiles=(50.0, NAN, 51.0)), False),
+        (Durations(60.0, 1.0, quantiles=(50.0, NAN)), False),
+        (Durations(60.0, 1.0, quantiles=("soon", "later")), False),
+        (Durations(60.0, 1.0, quantiles=None), True),
+        (Durations(60.0, 1.0, quantiles=7.0), False),
     ],
 )
 def test_durations_from_a_billionth_to_a_billion_seconds_are_taken_as_they_are(durations, usable):
@@ -277,10 +297,23 @@ def test_an_estimator_that_raises_learns_nothing():
 @pytest.mark.parametrize("value", NONSENSE)
 def test_a_sort_key_that_is_none_means_the_order_of_arrival(value):
     rules = make_rules(queue=BoundedQueue(3, order=BadOrder(value)))
-    key = rules.sort_key(job())
+    key, state = rules.place(rules.initial(), job())
     usable = isinstance(value, float) and math.isfinite(value)
-    assert key == (value if usable else 0.0)
-    assert noted(rules, "BadOrder", "sort_key") == (not usable)
+    assert (key, state.order) == ((value, "changed") if usable else (0.0, "kept"))
+    assert noted(rules, "BadOrder", "place") == (not usable)
+
+
+@pytest.mark.parametrize("value", [*NONSENSE, (1.0,), (1.0, "changed", 2), {"key": 1.0}])
+def test_a_place_that_is_no_key_and_state_means_the_order_of_arrival(value):
+    rules = make_rules(queue=BoundedQueue(3, order=BadOrder(value, "place")))
+    assert rules.place(rules.initial(), job()) == (0.0, rules.initial())
+    assert noted(rules, "BadOrder", "place") == 1
+
+
+def test_an_order_that_raises_when_a_job_starts_keeps_its_state():
+    rules = make_rules(queue=BoundedQueue(3, order=BadOrder(RAISE, "started")))
+    assert rules.start(rules.initial(), 1.0, job(), 0).order == "kept"
+    assert noted(rules, "BadOrder", "started") == 1
 
 
 @pytest.mark.parametrize("value", NONSENSE)
@@ -311,16 +344,17 @@ def test_no_more_jobs_are_dropped_than_wait():
 def test_faults_are_handed_out_once_and_only_the_latest_are_kept():
     rules = make_rules(queue=BoundedQueue(3, order=BadOrder(NAN)))
     for _ in range(1000):
-        rules.sort_key(job())
-    assert noted(rules, "BadOrder", "sort_key") == 100
-    assert noted(rules, "BadOrder", "sort_key") == 0
+        rules.place(rules.initial(), job())
+    assert noted(rules, "BadOrder", "place") == 100
+    assert noted(rules, "BadOrder", "place") == 0
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_what_ends_the_process_is_not_swallowed(error):
     class Ends(Fifo):
-        def sort_key(self, job):
+        def place(self, state, job, expected):
             raise error
 
+    rules = make_rules(queue=BoundedQueue(3, order=Ends()))
     with pytest.raises(error):
-        make_rules(queue=BoundedQueue(3, order=Ends())).sort_key(job())
+        rules.place(rules.initial(), job())
