@@ -75,8 +75,7 @@ class CurrentJob:
         """Say what the upstream said, and what the run really uses; the pacing policy hears of it when the run ends.
 
         May be called as often as you like, from threads too, whether the run then succeeds, fails or is throttled. Of
-        each limit the latest report counts, with the time that has passed since taken off its `reset_in`; costs add up.
-        Once the run has ended it does nothing.
+        each limit the latest report counts; costs add up. Once the run has ended it does nothing.
 
             answer = await client.chat.completions.create(...)
             current_job().report(cost={"requests": 1, "tokens": answer.usage.total_tokens})
@@ -111,9 +110,9 @@ class CurrentJob:
     ) -> None:
         if self._over:
             return
-        if self._feedback is None:
-            self._feedback = Feedback()
         now = self._ledger.now()
+        if self._feedback is None:
+            self._feedback = Feedback(now if self._record.started_at is None else self._record.started_at)
         if headers is not None:
             self._feedback.hear(headers, now, self._ledger.utc(now).timestamp())
         self._feedback.note(limits, now)

@@ -178,9 +178,11 @@ class Throttled(Exception):  # noqa: N818 - it is no error: the job is put back 
     The whole queue is held for `retry_after` seconds and the job goes back to the front. It costs the job no attempt.
 
     Args:
-        retry_after: Seconds (or a timedelta) to hold the queue. None: what the backoff policy says, but at least 1 s.
+        retry_after: Seconds (or a timedelta) to hold the queue. None: what the answer says that is being handled, or
+            that was reported last; without one, what the backoff policy says, but at least 1 s.
         reason: Shown in status and logs, for example the upstream's error code.
         limits: What the upstream said of its limits, for policies that listen.
+        cost: What the run has used, beside what it has reported.
     """
 
     def __init__(

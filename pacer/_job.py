@@ -73,7 +73,7 @@ class Outcome:
         kind: One of the four ways.
         result: What the function returned (succeeded).
         error: One line: type and message (failed), or the reason (throttled, ignored).
-        retry_after: Seconds that the upstream asked to wait (throttled); None if it did not say.
+        retry_after: Seconds that the upstream asked to wait (throttled or failed); None if it did not say.
         cost: What the run really cost, where that is known; None otherwise.
         limits: What the upstream said of its limits.
         hold: Seconds for which the backoff policy holds the queue because of this outcome. Filled in by the rules.

@@ -221,7 +221,7 @@ class ServerGuided(Combinable):
         remaining = limit if report.remaining is None and old is None else report.remaining
         if reset_in is None or remaining is None:
             return old
-        reset_at = started_at + reset_in + EDGE
+        reset_at = started_at + report.as_of + reset_in + EDGE
         if reset_at <= now and old is not None:
             # It has been renewed since; what was made of that is as good as what can be made of the report.
             return _with_window(old, report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 from urllib.error import HTTPError
 
@@ -14,6 +15,8 @@ import httpx2
 import openai
 import pytest
 import requests
+from hypothesis import given
+from hypothesis import strategies as st
 from listening import Listening
 
 from pacer import JobFailedError, Outcome, OutcomeKind, Scheduler, Throttled
@@ -221,6 +224,22 @@ def test_a_body_of_any_kind_is_survived(content: bytes) -> None:
     assert outcome(error).retry_after == 5.0
 
 
+WORDS = st.text(max_size=20) | st.sampled_from(["26s", "limit: 0", "insufficient_quota", "try again in 5s"])
+NAMES = ["error", "Error", "code", "Code", "status", "type", "message", "details", "retryDelay", "@type"]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+)
+
+
+@given(st.integers(100, 599), JSON)
+def test_no_body_whatever_raises_or_gives_a_wait_that_is_none(status: int, body: object) -> None:
+    error = openai.APIStatusError("no", response=httpx2_response(status, {}, {}), body=body)
+    said = outcome(error)
+    assert said.retry_after is None or 0 <= said.retry_after <= 366 * 86400
+    assert re.fullmatch(r"[A-Za-z][\w.-]{0,63}|HTTP \d{3}", said.error, re.ASCII)
+
+
 def test_a_body_that_has_not_been_read_is_left_alone() -> None:
     reads = []
 
@@ -243,8 +262,8 @@ EXPECTED = Outcome(
 )
 
 
-def httpx2_response(status: int, body: Any) -> httpx2.Response:
-    return httpx2.Response(status, headers=HEADERS, json=body, request=httpx2.Request("POST", OPENAI))
+def httpx2_response(status: int, body: Any, headers: dict[str, str] = HEADERS) -> httpx2.Response:
+    return httpx2.Response(status, headers=headers, json=body, request=httpx2.Request("POST", OPENAI))
 
 
 def requests_error() -> requests.HTTPError:

@@ -17,6 +17,7 @@ from listening import Listening
 
 from pacer import JobFailedError, Outcome, OutcomeKind, Scheduler, Throttled, current_job
 from pacer.feedback import report_response, report_response_sync
+from pacer.pacing import ServerGuided
 from pacer.protocols import LimitReport
 from pacer.stores.sqlite import SqliteStore
 
@@ -87,16 +88,32 @@ async def test_without_reports_nothing_is_known() -> None:
     assert (outcome.cost, outcome.limits, outcome.retry_after) == (None, (), None)
 
 
-async def test_the_time_that_passes_until_the_end_is_taken_off() -> None:
+async def test_the_time_that_passes_until_the_end_is_taken_off_the_wait() -> None:
     async def ask(seconds: float) -> None:
-        current_job().report(headers={**REMAINING, "Retry-After": "40"})
+        current_job().report(headers={"Retry-After": "40"})
         await anyio.sleep(seconds)
         raise Throttled
 
-    outcome = await heard_of(ask, 20)
-    assert (outcome.limits[0].reset_in, outcome.retry_after) == (10.0, 20.0)
-    outcome = await heard_of(ask, 100)
-    assert (outcome.limits[0].reset_in, outcome.retry_after) == (0.0, 0.0)
+    assert (await heard_of(ask, 15)).retry_after == 25.0
+    assert (await heard_of(ask, 100)).retry_after == 0.0
+
+
+async def test_a_report_says_since_when_it_is_true() -> None:
+    """Of the first answer since the start, of a later one since the one before, of what is known now since now."""
+
+    async def ask() -> None:
+        job = current_job()
+        await anyio.sleep(10)
+        job.report(headers={"x-ratelimit-remaining": "3", "x-ratelimit-remaining-tokens": "9"})
+        await anyio.sleep(10)
+        job.report(headers={"x-ratelimit-remaining": "2"})
+        await anyio.sleep(10)
+        job.report(limits=[LimitReport(name="images", remaining=1)])
+        await anyio.sleep(10)
+        raise Throttled(1, limits=(LimitReport(name="pages", remaining=0),))
+
+    outcome = await heard_of(ask)
+    assert {one.name: one.as_of for one in outcome.limits} == {"tokens": 0, "requests": 10, "images": 30, "pages": 20}
 
 
 async def test_a_throttle_without_a_time_takes_the_one_of_the_latest_answer() -> None:
@@ -259,3 +276,22 @@ async def test_reports_reach_the_policy_through_a_database(tmp_path: Any) -> Non
         await scheduler.wait(await scheduler.enqueue(ask))
     (outcome,) = pacing.heard
     assert (outcome.limits, outcome.cost) == ((LimitReport(name="requests", remaining=3.0),), {"tokens": 5.0})
+
+
+async def test_server_guided_counts_a_reset_from_the_answer_that_named_it_however_long_the_job() -> None:
+    starts = []
+
+    def answer(remaining: int, reset: int) -> dict[str, int]:
+        return {"x-ratelimit-limit": 9, "x-ratelimit-remaining": remaining, "x-ratelimit-reset": reset}
+
+    async def ask_twice() -> None:
+        starts.append(anyio.current_time())
+        await anyio.sleep(50)
+        current_job().report(headers=answer(1, 60))
+        await anyio.sleep(10)
+        current_job().report(headers=answer(0, 30))
+
+    async with Scheduler(pacing=ServerGuided()) as scheduler:
+        for receipt in [await scheduler.enqueue(ask_twice) for _ in range(2)]:
+            await scheduler.wait(receipt)
+    assert starts == [0, pytest.approx(80)]
