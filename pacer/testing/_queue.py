@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import json
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -22,12 +23,23 @@ from pacer.testing._expect import (
 )
 
 _JOBS = [
-    SampleJob(id=f"{at}-{priority}-{key}", key=key, priority=priority, created_at=at, ready_at=at + 5, cost=cost)
+    SampleJob(
+        id=f"{at}-{priority}-{key}-{len(cost)}",
+        key=key,
+        priority=priority,
+        created_at=at,
+        ready_at=at + 5,
+        expires_at=expires_at,
+        cost=cost,
+    )
     for at in (0.0, 1.5, 1_700_000_000.0)
     for priority in (-1_000_000, -1, 0, 1, 1_000_000)
-    for key in (None, "tenant")
-    for cost in ({}, {"requests": 1.0, "tokens": 1e6})
+    for key in (None, "tenant", "None", "")
+    for cost, expires_at in (({}, None), ({"requests": 1.0, "tokens": 1e6}, at + 30.0), ({"requests": 0.0}, 0.5))
 ]
+_DURATIONS = (1e-9, 30.0, 1e9)
+# More states than anybody needs for three jobs at once of a few keys.
+_MOST_TEXT = 10_000
 
 
 def check_order_recipe(order: JobOrder[Any]) -> None:
@@ -35,17 +47,32 @@ def check_order_recipe(order: JobOrder[Any]) -> None:
     check_recipe(order)
 
 
+def _placed(log: CallLog, state: Any, job: SampleJob, seconds: float) -> tuple[Any, Any]:
+    answer = log.call("place", state, job, lambda: seconds)
+    usable = isinstance(answer, tuple) and len(answer) == 2
+    expect(usable, f"{type(log.part).__name__}.place answers with a sort key and a state; got {answer!r}")
+    return answer[0], answer[1]
+
+
 def _calls(order: JobOrder[Any]) -> list[Call]:
-    """All of the jobs come in; after every third one, the first of those that wait leaves."""
+    """All of the jobs come in, and leave in every way there is."""
     log, state = CallLog(order), order.initial_state()
     waiting: list[tuple[float, int, SampleJob]] = []
     for number, job in enumerate(_JOBS):
-        key, state = log.call("place", state, job, lambda: 30.0)
+        key, state = _placed(log, state, job, _DURATIONS[number % len(_DURATIONS)])
         waiting.append((key, number, job))
-        if number % 3 == 2:
-            first = min(waiting, key=lambda entry: entry[:2])
-            waiting.remove(first)
-            state = log.call("started", state, first[2], first[0])
+        leaving = min(waiting, key=lambda entry: entry[:2])
+        match number % 7:
+            case 0 | 1:  # the next one starts
+                waiting.remove(leaving)
+                state = log.call("started", state, leaving[2], leaving[0])
+            case 2:  # and is put back: it keeps its key
+                state = log.call("started", state, leaving[2], leaving[0])
+            case 3:  # one is passed over, because its lane is blocked
+                leaving = waiting.pop(len(waiting) // 2)
+                state = log.call("started", state, leaving[2], leaving[0])
+            case 4:  # somebody cancels it, and the order is told nothing
+                waiting.pop(len(waiting) // 3)
     return log.calls
 
 
@@ -67,12 +94,32 @@ def check_order_state_is_plain(order: JobOrder[Any]) -> None:
         plain(call.answer[1] if call.method == "place" else call.answer, f"{name}.{call.method}")
 
 
+def check_order_state_stays_small(order: JobOrder[Any]) -> None:
+    """The state does not grow with the jobs that have gone: it is written down with each of them."""
+    name, state = type(order).__name__, order.initial_state()
+    for number in range(1000):
+        job = SampleJob(id=f"job-{number}", key=("a", "b", None)[number % 3], created_at=float(number))
+        key, state = order.place(state, job, lambda: 30.0)
+        state = order.started(state, job, key)
+    size = len(json.dumps(state))
+    promise = (
+        f"{name}: the state stays small, but after 1000 jobs of 3 keys that have all gone it has {size} characters"
+    )
+    expect(size <= _MOST_TEXT, promise)
+
+
 def check_order_is_pure(order: JobOrder[Any]) -> None:
     """Save and restore in mid-run changes no answer; states and recipe are not mutated; no clock, no dice."""
     expect_pure(_calls, order)
 
 
-ORDER_CHECKS: Sequence[Check] = (check_order_recipe, check_order_keys, check_order_state_is_plain, check_order_is_pure)
+ORDER_CHECKS: Sequence[Check] = (
+    check_order_recipe,
+    check_order_keys,
+    check_order_state_is_plain,
+    check_order_state_stays_small,
+    check_order_is_pure,
+)
 """The promises of a job order, one function each."""
 
 

@@ -229,23 +229,86 @@ def test_a_broken_estimator_is_caught(estimator, message):
 
 
 class NaNOrder(Fifo):
-    def sort_key(self, job):
-        return math.nan if job.key else 0.0
+    def place(self, state, job, expected):
+        return math.nan if job.key else 0.0, None
 
 
 class TupleOrder(Fifo):
-    def sort_key(self, job):
-        return (job.priority, job.created_at)
+    def place(self, state, job, expected):
+        return (job.priority, job.created_at), None
 
 
 class Lottery(Fifo):
-    def sort_key(self, job):
-        return random.random()
+    def place(self, state, job, expected):
+        return random.random(), None
 
 
 class OverflowingOrder(Fifo):
-    def sort_key(self, job):
-        return -math.inf if job.priority > 1000 else 0.0
+    def place(self, state, job, expected):
+        return -math.inf if job.priority > 1000 else 0.0, None
+
+
+class KeyWithoutState(Fifo):
+    def place(self, state, job, expected):
+        return 0.0
+
+
+class SetOfKeys(Fifo):
+    def place(self, state, job, expected):
+        return 0.0, {job.key}
+
+
+class NumbersByKey(Fifo):
+    """None is no key of a JSON object."""
+
+    def initial_state(self):
+        return {}
+
+    def place(self, state, job, expected):
+        return float(state.get(job.key, 0)), {**state, job.key: state.get(job.key, 0) + 1}
+
+    def started(self, state, job, sort_key):
+        return state
+
+
+class RemembersEverybody(Fifo):
+    def initial_state(self):
+        return []
+
+    def place(self, state, job, expected):
+        return float(len(state)), [*state, job.id]
+
+    def started(self, state, job, sort_key):
+        return state
+
+
+class CountsInPlace(Fifo):
+    def initial_state(self):
+        return [0]
+
+    def place(self, state, job, expected):
+        state[0] += 1
+        return float(state[0]), state
+
+
+class ForgetsInPlace(Fifo):
+    def initial_state(self):
+        return []
+
+    def place(self, state, job, expected):
+        return float(len(state)), [*state, job.id]
+
+    def started(self, state, job, sort_key):
+        state.remove(job.id)
+        return state
+
+
+class CountsOutsideItsState(Fifo):
+    places = [0]  # noqa: RUF012 - the defect
+
+    def place(self, state, job, expected):
+        self.places[0] += 1
+        return -float(self.places[0]), None
 
 
 @pytest.mark.parametrize(
@@ -254,7 +317,14 @@ class OverflowingOrder(Fifo):
         (NaNOrder(), "finite number"),
         (TupleOrder(), "finite number"),
         (OverflowingOrder(), "finite number"),
-        (Lottery(), "same job has the same key"),
+        (Lottery(), "same question has the same answer"),
+        (KeyWithoutState(), "answers with a sort key and a state"),
+        (SetOfKeys(), "a state is plain data"),
+        (NumbersByKey(), "a state survives JSON"),
+        (RemembersEverybody(), "the state stays small"),
+        (CountsInPlace(), "place does not change the state it is given"),
+        (ForgetsInPlace(), "started does not change the state it is given"),
+        (CountsOutsideItsState(), "same question has the same answer"),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
 )

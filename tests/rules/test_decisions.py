@@ -95,7 +95,50 @@ def test_the_snapshot_is_taken_only_for_a_forecast():
 
 def test_the_order_gives_the_sort_key():
     rules = make_rules(queue=BoundedQueue(3, order=Priority(ageing=100)))
-    assert rules.sort_key(JobRecord("j", "t", priority=2, created_at=1000.0)) == 800
+    state = rules.initial()
+    assert rules.place(state, JobRecord("j", "t", priority=2, created_at=1000.0)) == (800, state)
+
+
+@attrs.frozen
+class Noting:
+    """An order that writes down what it is told, in its state."""
+
+    def initial_state(self):
+        return []
+
+    def place(self, state, job, expected):
+        return -float(len(state)), [*state, ["in", job.id, expected()]]
+
+    def started(self, state, job, sort_key):
+        return [*state, ["out", job.id, sort_key]]
+
+
+def test_the_order_is_told_of_jobs_that_come_in_and_of_those_that_start():
+    rules = make_rules(queue=BoundedQueue(3, order=Noting()), estimator=MovingAverage(initial=45))
+    job = JobRecord("j", "t")
+    job.sort_key, state = rules.place(rules.initial(), job)
+    second, state = rules.place(state, JobRecord("k", "t"))
+    assert (job.sort_key, second) == (0, -1)
+    state = rules.start(state, 5.0, job, 0)
+    assert state.order == [["in", "j", 45], ["in", "k", 45], ["out", "j", 0]]
+
+
+def test_what_an_order_has_learned_outlasts_every_other_change():
+    rules = make_rules(queue=BoundedQueue(3, order=Noting()))
+    _, state = rules.place(rules.initial(), JobRecord("j", "t"))
+    for outcome in (SUCCESS, FAILURE, IGNORED, Outcome(OutcomeKind.THROTTLED, retry_after=1.0)):
+        after, _, _ = settle(rules, state, outcome)
+        assert after.order == state.order
+        assert rules.finish(after, 6.0, running_job(), IGNORED, 0).order == state.order
+
+
+def test_the_expected_duration_is_worked_out_only_for_an_order_that_asks():
+    class Asked(MovingAverage):
+        def predict(self, state, job):
+            pytest.fail("nobody asked how long it takes")
+
+    rules = make_rules(estimator=Asked())
+    assert rules.place(rules.initial(), JobRecord("j", "t")) == (0, rules.initial())
 
 
 # -- which may start, and when? --------------------------------------------------------------------------------------

@@ -121,7 +121,7 @@ probing: int | None = CircuitBreaker().most_running(5)
 FullJitter(FixedPause(10))  # type: ignore[arg-type]
 estimator: DurationEstimator[Any] = MovingAverage(initial=60, weight=0.2)
 queue: JobQueue = BoundedQueue(50, "wait", timeout=5, order=Priority())
-orders: Sequence[JobOrder] = (Fifo(), Priority(ageing=timedelta(minutes=10)))
+orders: Sequence[JobOrder[Any]] = (Fifo(), Priority(ageing=timedelta(minutes=10)))
 mirror = StatusMirror(table="jobs", id="id", status="status", updated_at="updated_at")
 stores: Sequence[Store] = (MemoryStore(lease=30), SqliteStore("jobs.db", mirror=mirror), HeldStore(MemoryStore()))
 codecs: Sequence[Codec] = (JsonCodec(), InProcessCodec())
@@ -309,8 +309,34 @@ class Always:
 
 @attrs.frozen
 class ByTokens:
-    def sort_key(self, job: JobFacts) -> float:
-        return job.cost.get("tokens", 0.0)
+    """The smallest first; counts how many have gone."""
+
+    def initial_state(self) -> int:
+        return 0
+
+    def place(self, state: int, job: JobFacts, expected: Callable[[], float]) -> tuple[float, int]:
+        return job.cost.get("tokens", expected()), state
+
+    def started(self, state: int, job: JobFacts, sort_key: float) -> int:
+        return state + 1
+
+
+by_tokens: JobOrder[int] = ByTokens()
+
+
+@attrs.frozen
+class KeyOnly:
+    """Not an order: `place` gives no state back."""
+
+    def initial_state(self) -> None: ...
+
+    def place(self, state: None, job: JobFacts, expected: Callable[[], float]) -> float:
+        return job.created_at
+
+    def started(self, state: None, job: JobFacts, sort_key: float) -> None: ...
+
+
+BoundedQueue(50, order=KeyOnly())  # type: ignore[arg-type]
 
 
 @attrs.frozen
@@ -318,7 +344,7 @@ class ShortWaits:
     """A bound by time, not by number."""
 
     capacity: int = 1000
-    order: JobOrder = attrs.field(factory=Fifo)
+    order: JobOrder[Any] = attrs.field(factory=Fifo)
     wait_timeout: float | None = 0.0
 
     def admit(self, incoming: int, waiting: int, expected_wait: Callable[[], float | None]) -> Admission:
