@@ -6,11 +6,12 @@ A line with `type: ignore[...]` is a mistake that has to be noticed: mypy warns 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, assert_type
 
 import attrs
+import httpx
 from fastapi import APIRouter, Depends, FastAPI
 
 import pacer
@@ -56,6 +57,7 @@ from pacer.codecs import InProcessCodec, JsonCodec
 from pacer.estimators import MovingAverage
 from pacer.events import Event, JobFailed, JobSucceeded
 from pacer.fastapi import ReceiptView, SchedulerDep, install_error_handlers, lifespan, queue_router
+from pacer.feedback import limits, report_response, report_response_sync, retry_after
 from pacer.pacing import FixedPause, TokenBucket, Unpaced
 from pacer.protocols import (
     NOW,
@@ -166,6 +168,12 @@ async def analyse(document: str, *, pages: int = 1) -> list[str]:
     assert_type(job, CurrentJob)
     assert_type(job.attempt, int)
     job.progress(0.5, "half of it")
+    job.report(headers={"retry-after": "5"}, limits=[LimitReport(name="tokens", remaining=3)], cost={"tokens": 5})
+    job.report({"retry-after": "5"})  # type: ignore[call-arg]
+    assert_type(retry_after({"retry-after": "5"}, now=datetime.now(UTC)), float | None)
+    assert_type(limits([("retry-after", "5")], now=0.0), tuple[LimitReport, ...])
+    httpx.AsyncClient(event_hooks={"response": [report_response]})
+    httpx.Client(event_hooks={"response": [report_response_sync]})
     raise Throttled(retry_after=timedelta(seconds=3), reason="429", limits=(LimitReport(name="requests", remaining=0),))
 
 
