@@ -10,6 +10,9 @@ from pacer._validation import positive, seconds, share
 from pacer.estimators._track_record import TrackRecord, blank, came_true, spread_and_uncertainty
 from pacer.protocols import Durations, JobFacts
 
+# After so many times the durations that the mean stands for, the prior's share of it is a hundredth.
+_SETTLED = 2.3
+
 
 class MovingAverageState(TypedDict):
     """Mean in seconds, and what came of the means before it."""
@@ -58,7 +61,9 @@ class MovingAverage:
             return state
         return {
             "mean": state["mean"] * (1 - self.weight) + duration * self.weight,
-            "record": came_true(state["record"], state["mean"], duration, self._effective),
+            "record": came_true(
+                state["record"], state["mean"], duration, self._effective, settled=_SETTLED * self._effective
+            ),
         }
 
     def predict(self, state: MovingAverageState, job: JobFacts) -> Durations:

@@ -23,7 +23,7 @@ _ROWS_REMEMBERED = 20
 # From so many durations on their own quantiles say more than a log-normal distribution.
 ENOUGH = 10
 # While the mean is still being found its errors say nothing of how it moves.
-_TOO_FEW = 20
+_SETTLED = 20.0
 # Deviations beyond a hundredfold are counted as that; their squares would outweigh everything for ever.
 _MOST = 100.0
 LONGEST = 1e9
@@ -52,13 +52,18 @@ def blank() -> TrackRecord:
 
 
 def came_true(
-    record: TrackRecord, mean: float, duration: float, effective: float, remembered: float | None = None
+    record: TrackRecord,
+    mean: float,
+    duration: float,
+    effective: float,
+    remembered: float | None = None,
+    settled: float = _SETTLED,
 ) -> TrackRecord:
     """The record after a duration of which `mean` was foretold.
 
     `effective` is the number of durations that the mean stands for: `spread` is freed from the mean's own error, a
     share `1 / (1 + effective)` of it. It is an average over ten times as many durations, or ten times `remembered`; at
-    first later ones weigh more, for they were foretold with less of the prior.
+    first later ones weigh more, for they were foretold with less of the prior. Rows begin after `settled` durations.
     """
     mean = max(mean, LEAST_DURATION)
     off = min(duration / mean - 1, _MOST)
@@ -74,7 +79,7 @@ def came_true(
         "sum": record["sum"] + duration,
         "size": size + 1,
     }
-    if seen <= _TOO_FEW:
+    if seen <= settled:
         return {**begun, "sum": 0.0, "size": 0}
     return begun if size + 1 < BLOCK else _row_ended(begun, effective)
 
