@@ -306,12 +306,20 @@ class Rules:
             return state, 0.0
         count = state.failures + 1
         first = state.first_failed_at if state.failures else now
-        successes, retries = state.recent(now)
-        failure = Failure(count, state.last_delay, now - first, outcome.retry_after, successes, retries)
+        failure = self._failure(state, now, count, state.last_delay, first, outcome)
         hold = self.guard.delay(self.backoff, lambda: self.backoff.delay(failure, self.random)) or 0.0
         state = attrs.evolve(state, failures=count, first_failed_at=first, last_failed_at=now, last_delay=hold)
         reason = f"backoff of {hold:g} s after {count} failure{'s' * (count > 1)} in a row"
         return self._hold(state, now + hold, reason), hold
+
+    def _failure(
+        self, state: QueueState, now: float, count: int, previous: float, first: float, outcome: Outcome
+    ) -> Failure:
+        return Failure(count, previous, now - first, self._named_wait(outcome), *state.recent(now))
+
+    def _named_wait(self, outcome: Outcome) -> float | None:
+        """Seconds that the upstream asked to wait, as far as that can be meant; None if it did not."""
+        return self.guard.delay(Throttled, lambda: outcome.retry_after)
 
     @staticmethod
     def _hold(state: QueueState, until: float, reason: str) -> QueueState:
@@ -326,8 +334,7 @@ class Rules:
         first = now if job.first_failed_at is None else job.first_failed_at
         delay = None
         if retry is not None and failures < retry.attempts and not job.cancel_requested:
-            successes, retries = state.recent(now)
-            failure = Failure(failures, job.retry_delay, now - first, outcome.retry_after, successes, retries)
+            failure = self._failure(state, now, failures, job.retry_delay, first, outcome)
             delay = self.guard.delay(retry.backoff, lambda: retry.backoff.delay(failure, self.random))
         if delay is None:
             return Fate(JobState.FAILED, job.ready_at, outcome.error, failures, job.throttles, first, 0.0)
@@ -344,7 +351,7 @@ class Rules:
                 return state, outcome
             reason = f"throttled by the upstream, which did not say for how long: {UNNAMED_THROTTLE_HOLD:g} s"
             return self._hold(state, now + UNNAMED_THROTTLE_HOLD, reason), outcome
-        hold = self.guard.delay(Throttled, lambda: outcome.retry_after) or 0.0
+        hold = self._named_wait(outcome) or 0.0
         reason = f"upstream said wait {hold:g} s"
         return self._hold(state, now + max(hold, LEAST_THROTTLE_HOLD), reason), outcome
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacer import BoundedQueue, JobRecord, JobState, Outcome, OutcomeKind, QueueFullError, Retry, Rules, Snapshot
-from pacer.backoff import ConstantBackoff, ExponentialBackoff, NoBackoff
+from pacer.backoff import ConstantBackoff, ExponentialBackoff, HonourRetryAfter, NoBackoff
 from pacer.estimators import MovingAverage
 from pacer.pacing import FixedPause, TokenBucket, Unpaced
 from pacer.queues import Priority
@@ -419,3 +419,12 @@ def test_every_run_counts_once_and_the_queue_always_goes_on(runs, attempts):
         assert state.throttled - before.throttled == (outcome.kind is OutcomeKind.THROTTLED)
         assert fate.state is not JobState.QUEUED or math.isfinite(fate.ready_at)
     assert (state.succeeded, state.failed) == (ends[JobState.SUCCEEDED], ends[JobState.FAILED])
+
+
+def test_a_wait_longer_than_a_week_that_an_upstream_names_is_no_fault_of_the_backoff():
+    rules = make_rules(backoff=HonourRetryAfter(ConstantBackoff(1)))
+    outcome = Outcome(OutcomeKind.FAILED, error="503", retry_after=1e9)
+    state, _, after = rules.settle(rules.initial(), 5.0, JobRecord("j", "t", started_at=1.0), outcome, 0, None)
+    assert after.hold == 7 * 86400
+    assert {fault.part for fault in rules.guard.take_faults()} == {"Throttled"}
+    assert state.hold_until == 5 + 7 * 86400
