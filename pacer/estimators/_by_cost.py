@@ -15,8 +15,8 @@ from pacer.protocols import Durations, JobFacts
 
 # A job is never expected to take less than this share of the mean duration, however little it uses.
 _LEAST_SHARE = 1e-3
-# Beyond it the squares of costs are no numbers any more.
-_LARGEST_COST = 1e100
+# Costs are taken to be within these bounds, or 0, so that their squares and ratios are numbers.
+_SMALLEST_COST, _LARGEST_COST = 1e-12, 1e15
 
 
 class Line(TypedDict):
@@ -51,6 +51,16 @@ class Fit:
         """The duration on the line."""
         least = max(_LEAST_SHARE * self.duration, LEAST_DURATION)
         return max(self.duration + self.slope * (cost - self.cost), least)
+
+
+def _word(instance: object, attribute: attrs.Attribute[str], value: str) -> None:
+    name = f"{type(instance).__name__}: {attribute.name}"
+    if not isinstance(value, str):
+        msg = f"{name} must be a word such as 'tokens', got {value!r}"
+        raise TypeError(msg)
+    if not value:
+        msg = f"{name} must not be empty; name the dimension of `cost` that matters, such as 'tokens'"
+        raise ValueError(msg)
 
 
 @attrs.frozen
@@ -88,11 +98,12 @@ class ByCost:
         weight: Weight of the newest duration, above 0 and at most 1; 0.02 by default, which remembers about 100.
 
     Raises:
-        ValueError: If `dimension` is empty.
+        TypeError: If `dimension` is no str.
+        ValueError: If it is empty.
     """
 
     initial: float = attrs.field(default=60.0, converter=seconds, validator=positive)
-    dimension: str = attrs.field(default="tokens", validator=attrs.validators.min_len(1))
+    dimension: str = attrs.field(default="tokens", validator=_word)
     weight: float = attrs.field(default=0.02, kw_only=True, validator=share)
 
     def initial_state(self) -> ByCostState:
@@ -139,7 +150,7 @@ class ByCost:
 
     def _fit(self, line: Line) -> Fit:
         cost, duration = line["cost"], line["duration"]
-        if cost <= 0:
+        if cost < _SMALLEST_COST:
             return Fit(cost, duration, 0.0, 0.0)
         steepest = duration / cost
         # In units of the steepest slope: what is believed is 1/2 with variance 1/12, what is seen has this precision.

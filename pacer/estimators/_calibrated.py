@@ -25,9 +25,11 @@ _STEEP = 4.0
 _LEAST_SLOPE = 0.01
 _FEWEST_QUANTILES = 15
 _MOST_COVERAGE = 0.99
-# For sums: the step, and the bounds of the logarithm by which deviations are scaled.
+# For sums: the step, and the bounds of the logarithm by which their deviation is scaled. It is taken to be at least a
+# hundredth of the mean; beyond 1.3 means the upper bound of a log-normal distribution does not rise any more.
 _SUM_STEP = 0.1
-_NARROWEST, _WIDEST = -1.0, 2.0
+_NARROWEST, _WIDEST = -1.0, 5.0
+_LEAST_DEVIATION, _MOST_DEVIATION = 0.01, 1.3
 
 
 class Row(TypedDict):
@@ -72,7 +74,7 @@ class Calibrated:
 
     What it changes: `quantiles`, all of them, in proportion to their deviates, so that those at a and 1 - a are the
     bounds. `mean` stays. For sums of durations, one factor is steered in the same way by whether the sums of 20
-    durations in a row stay within their bounds: it is that of the deviation of such a sum, between exp(-1) and exp(2).
+    durations in a row stay within their bounds: it is that of the deviation of such a sum, between exp(-1) and exp(5).
     What is missing is added to `uncertainty`, what is too much is taken from `sd`. This comes without the guarantee:
     a log-normal sum of given mean has no bounds as wide as one likes.
 
@@ -172,11 +174,12 @@ def _for_sums(found: Durations, scale: float) -> Durations:
 
     What is too much is taken from the spread of the single durations, what is missing is an error of the mean.
     """
-    own, common = BLOCK * found.sd**2, (BLOCK * found.uncertainty) ** 2
-    wanted = (own + common) * math.exp(2 * scale)
+    own, common, factor = BLOCK * found.sd**2, (BLOCK * found.uncertainty) ** 2, math.exp(2 * scale)
     if scale > 0:
-        return Durations(found.mean, found.sd, min(math.sqrt(wanted - own) / BLOCK, LONGEST))
-    sd = math.sqrt(max(wanted - common, own * math.exp(2 * _NARROWEST)) / BLOCK)
+        least, most = ((BLOCK * found.mean * share) ** 2 for share in (_LEAST_DEVIATION, _MOST_DEVIATION))
+        extra = min((own + common + least) * (factor - 1), max(most - own - common, 0.0))
+        return Durations(found.mean, found.sd, min(math.sqrt(common + extra) / BLOCK, LONGEST))
+    sd = math.sqrt(max((own + common) * factor - common, own * math.exp(2 * _NARROWEST)) / BLOCK)
     return Durations(found.mean, sd, found.uncertainty)
 
 
