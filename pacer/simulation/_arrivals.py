@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from random import Random
-from typing import Protocol
-
-import attrs
+from typing import NamedTuple, Protocol
 
 from pacer._job import ONE_REQUEST
 
 
-@attrs.frozen
-class Arrival:
+class Arrival(NamedTuple):
     """A job that somebody wants to have done; to the upstream, its request.
 
     Attributes:

@@ -29,6 +29,9 @@ def _weights(instance: object, attribute: attrs.Attribute[Any], value: Mapping[A
         raise ValueError(msg)
 
 
+_PLAIN = Arrival(0.0)[1:]
+
+
 @attrs.frozen
 class JobMix:
     """What jobs are like: their keys, costs, priorities and sizes, each drawn independently of the others.
@@ -49,7 +52,8 @@ class JobMix:
     def maker(self, random: Random) -> Callable[[float], Arrival]:
         """A function that makes the job that arrives at a time."""
         if self == JobMix():
-            return Arrival
+            # As `Arrival(at)` does, in half the time.
+            return lambda at: Arrival._make((at, *_PLAIN))
         key, priority = _chooser(self.keys, None, random), _chooser(self.priorities, 0, random)
 
         def make(at: float) -> Arrival:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import attrs
 
 from pacer._errors import ImpossibleJobError
-from pacer._job import ONE_REQUEST, JobRecord, Outcome, Retry
+from pacer._job import ONE_REQUEST, JobRecord, JobState, Outcome, Retry
 from pacer._rules import Rules
 from pacer._snapshot import Snapshot
 from pacer.protocols import When
@@ -66,6 +67,27 @@ class VirtualLedger(MemoryLedger):
         del data.running[record.id]
         data.state, fate, outcome = self._rules.settle(data.state, now, record, outcome, len(data.running), retry)
         self._apply(record, fate, now)
+
+    def carry_on(self, pacing: Any, succeeded: int, recent: tuple[float, float]) -> None:
+        """Begin where a run has come to in which so many jobs have succeeded and nothing else has happened."""
+        successes, at = recent
+        self._data.state = attrs.evolve(
+            self._data.state, pacing=pacing, succeeded=succeeded, recent_successes=successes, recent_at=at
+        )
+
+    def adopt(self, job: SimulatedJob, created_at: float, started_at: float | None) -> None:
+        """A job that came into the queue then, and has started or has not; in the order in which they came."""
+        data = self._data
+        data.seq = job.seq = job.number + 1
+        job.created_at = job.ready_at = created_at
+        job.sort_key, data.state = self._rules.place(data.state, job)
+        data.jobs[job.id] = job
+        if started_at is None:
+            data.waiting.add(job, created_at)
+            return
+        job.state, job.started_at, job.worker, job.fence = JobState.RUNNING, started_at, _WORKER, 1
+        job.lease_until = math.inf
+        data.running[job.id] = job
 
     def take_expired(self, now: float) -> Sequence[SimulatedJob]:
         """The jobs that have left because their time was over, since this was asked last."""

@@ -27,6 +27,8 @@ class Oracle:
     _upstream: Upstream
     _sent: Callable[[float], None]
     """Is told when it sends a job."""
+    _free: bool = attrs.field(init=False)
+    """Nothing keeps a job from being sent when it comes."""
     _limits: LimitStates = attrs.field(init=False)
     _at: float = attrs.field(init=False, default=0.0)
     _ahead: deque[float] = attrs.field(init=False, factory=deque)
@@ -35,10 +37,15 @@ class Oracle:
     """When it had sent as many jobs as have succeeded in the run so far."""
 
     def __attrs_post_init__(self) -> None:
+        self._free = not self._upstream.limits and not self._upstream.troubles
         self._limits = LimitStates(self._upstream.limits)
 
     def entered(self, now: float, request: Arrival) -> None:
         """A job has come into the queue. With one lane, all that is before it has been sent already."""
+        if self._free:
+            self._ahead.append(now)
+            self._sent(now)
+            return
         at = self._admitted(max(now, self._at), request)
         if at < math.inf:
             self._send(at, request)

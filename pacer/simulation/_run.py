@@ -59,7 +59,7 @@ class Run:
     """When the upstream was asked for the last job that succeeded."""
     _events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = attrs.field(init=False, factory=list)
     _count: Iterator[int] = attrs.field(init=False, factory=count)
-    _present: int = attrs.field(init=False, default=0)
+    present: int = attrs.field(init=False, default=0)
     _steps: int = attrs.field(init=False, default=0)
     _follows: int = attrs.field(init=False, default=0)
 
@@ -97,7 +97,7 @@ class Run:
         answers = Tally.of(station.tally for station in self.stations)
         return (
             f"no job has entered or ended for {MOST_STEPS:,} steps, at {self.now:g} s: "
-            f"{self._present} jobs wait or run, {answers.throttled} of {answers.asked} requests were answered 429. "
+            f"{self.present} jobs wait or run, {answers.throttled} of {answers.asked} requests were answered 429. "
             "Does a policy name ever later times, or does an upstream that never admits a job meet a scheduler "
             "that never gives one up? Set until=, or a lower max_throttles"
         )
@@ -108,7 +108,11 @@ class Run:
         """Let the next job of a workload arrive when its time has come, and then the one after it."""
         arrival = next(source.arrivals, None)
         if arrival is not None:
-            self.at(max(arrival.at, self.now), self._arrive, arrival, source)
+            self.expect(arrival, source)
+
+    def expect(self, arrival: Arrival, source: Source) -> None:
+        """Let this job arrive when its time has come, and then the one after it."""
+        self.at(max(arrival.at, self.now), self._arrive, arrival, source)
 
     def _arrive(self, arrival: Arrival, source: Source) -> None:
         self._steps = 0
@@ -134,8 +138,8 @@ class Run:
         """A job has come into a queue."""
         now = self.now
         self._steps = 0
-        self._present += 1
-        self.recording.level(now, self._present)
+        self.present += 1
+        self.recording.add("entered", now)
         self.oracle.entered(now, job.arrival)
         for lane in self._lanes_of(station, job):
             lane.entered(now)
@@ -179,7 +183,8 @@ class Run:
     def _left(self, station: Station, job: SimulatedJob, *, done: bool) -> None:
         self._steps = 0
         self.last_at = self.now
-        self._present -= 1
+        self.present -= 1
+        self.recording.add("left", self.now)
         for lane in self._lanes_of(station, job):
             lane.left(self.now, done)
         self.follow(job)

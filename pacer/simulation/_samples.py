@@ -75,6 +75,16 @@ class Samples:
         if len(self._fresh) >= KEPT:
             self._fold()
 
+    def extend(self, values: array[float]) -> None:
+        """These, as if they had come one by one."""
+        first = 0
+        while first < len(values):
+            room = KEPT - len(self._fresh)
+            self._fresh.extend(values[first : first + room])
+            first += room
+            if len(self._fresh) >= KEPT:
+                self._fold()
+
     def merge(self, other: Samples) -> None:
         """All that the other has taken."""
         if other._buckets:
@@ -83,8 +93,7 @@ class Samples:
             self._count += other._count
             self._sum += other._sum
             self._least, self._most = min(self._least, other._least), max(self._most, other._most)
-        for value in other._fresh:
-            self.add(value)
+        self.extend(other._fresh)
 
     def spread(self) -> Spread:
         """Of all so far."""

@@ -13,6 +13,7 @@ import attrs
 from pacer import Scheduler
 from pacer._validation import optional_seconds
 from pacer.simulation._arrivals import Workload
+from pacer.simulation._calm import Calm, calm
 from pacer.simulation._client import Client
 from pacer.simulation._fairness import fairness
 from pacer.simulation._ledger import VirtualLedger
@@ -72,7 +73,7 @@ def simulate(
     )
     epoch = 0.0 if start is None else _epoch(start)
     run.stations += [_station(run, client, index, epoch) for index, client in enumerate(all_clients)]
-    _feed(run, workload)
+    _begin(run, _sources(run, workload))
     run.go()
     return _result(run)
 
@@ -134,14 +135,24 @@ def _station(run: Run, client: Client, index: int, epoch: float) -> Station:
     return Station(client, run, dice, start.slots, ledger)
 
 
-def _feed(run: Run, workload: Workload | None) -> None:
+def _begin(run: Run, sources: Sequence[Source]) -> None:
+    if len(sources) == 1 and calm(run, run.stations[0], sources[0]):
+        Calm(run, run.stations[0], sources[0]).go()
+        return
+    for source in sources:
+        run.feed(source)
+
+
+def _sources(run: Run, workload: Workload | None) -> list[Source]:
     sharing = [station for station in run.stations if station.client.workload is None]
+    sources = []
     if workload is not None:
-        run.feed(_source(workload, _random(run.seed, "workload"), _dealer(run, sharing)))
+        sources.append(_source(workload, _random(run.seed, "workload"), _dealer(run, sharing)))
     for index, station in enumerate(run.stations):
         own = station.client.workload
         if own is not None:
-            run.feed(_source(own, _random(run.seed, f"workload {index}"), _dealer(run, [station])))
+            sources.append(_source(own, _random(run.seed, f"workload {index}"), _dealer(run, [station])))
+    return sources
 
 
 def _source(workload: Workload, random: Random, choose: Callable[[], Station]) -> Source:

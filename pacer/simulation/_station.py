@@ -50,8 +50,19 @@ class Station:
     def arrive(self, arrival: Arrival, source: Source) -> None:
         """Somebody enqueues a job."""
         run = self.run
-        job = SimulatedJob(
-            str(run.number),
+        job = self.record(run.number, arrival, source)
+        run.number += 1
+        self.tally.arrived += 1
+        run.recording.add("arrived", run.now)
+        if not self.ledger.check_possible(job, run.now):
+            self._turn_away(job)
+        elif self.outside or not self._enter(job):
+            self._wait_outside(job)
+
+    def record(self, number: int, arrival: Arrival, source: Source) -> SimulatedJob:
+        """A new job."""
+        return SimulatedJob(
+            str(number),
             TASK,
             key=arrival.key,
             priority=arrival.priority,
@@ -60,15 +71,8 @@ class Station:
             expires=self.client.expires,
             arrival=arrival,
             source=source,
-            number=run.number,
+            number=number,
         )
-        run.number += 1
-        self.tally.arrived += 1
-        run.recording.add("arrived", run.now)
-        if not self.ledger.check_possible(job, run.now):
-            self._turn_away(job)
-        elif self.outside or not self._enter(job):
-            self._wait_outside(job)
 
     def _enter(self, job: SimulatedJob) -> bool:
         run, now = self.run, self.run.now
@@ -173,12 +177,12 @@ class Station:
         run = self.run
         self.tally.asked += 1
         run.recording.add("asked", run.now)
-        answer = run.upstream.ask(run.now, job.arrival)
-        run.at(run.now + answer.seconds, self._end, job, answer.outcome, run.now)
+        seconds, outcome = run.upstream.ask(run.now, job.arrival)
+        run.at(run.now + seconds, self.end, job, outcome, run.now)
 
     # -- end ---------------------------------------------------------------------------------------------------------
 
-    def _end(self, job: SimulatedJob, outcome: Outcome, asked_at: float) -> None:
+    def end(self, job: SimulatedJob, outcome: Outcome, asked_at: float) -> None:
         run, now, tally = self.run, self.run.now, self.tally
         run.upstream.answered()
         started_at = now if job.started_at is None else job.started_at

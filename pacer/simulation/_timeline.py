@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from itertools import accumulate
+from operator import sub
 from typing import Final
 
 import attrs
@@ -11,7 +15,11 @@ BINS: Final = 1024
 """At most so many stretches; when there would be more, they become twice as long."""
 _FIRST_WIDTH: Final = 2.0**-10
 
+FOLD: Final = 65_536
+"""So many times are kept before they are counted."""
+
 COUNTED: Final = ("arrived", "asked", "succeeded", "throttled", "failed", "oracle")
+RECORDED: Final = (*COUNTED, "entered", "left")
 
 
 @attrs.frozen(kw_only=True)
@@ -26,7 +34,7 @@ class Timeline:
         throttled: Requests that were answered 429.
         failed: Requests that ended in an error.
         oracle: Jobs that would have reached the upstream if the limits had been known to the oracle.
-        present: The most jobs at once that waited or ran.
+        present: Jobs that waited or ran at its end.
         limit: Requests a second that the upstream allows in the long run, at the beginning of the stretch; None if it
             does not limit them.
     """
@@ -82,46 +90,51 @@ class Stretch:
 
 @attrs.define(eq=False)
 class Recording:
-    """A timeline that is being made: one row of counts a kind of event."""
+    """A timeline that is being made. Times of one kind come in order; they are counted by the thousand."""
 
     width: float = attrs.field(init=False, default=_FIRST_WIDTH)
-    counts: dict[str, list[int]] = attrs.field(init=False, factory=lambda: {name: [0] * BINS for name in COUNTED})
-    present: list[int] = attrs.field(init=False, factory=lambda: [0] * BINS)
-    _last: int = attrs.field(init=False, default=-1)
-
-    def bin(self, at: float) -> int:
-        """The number of the stretch that holds this time. It holds until the next call."""
-        index = int(at / self.width)
-        while index >= BINS:
-            self._widen()
-            index = int(at / self.width)
-        self._last = max(self._last, index)
-        return index
+    _counts: dict[str, list[int]] = attrs.field(init=False, factory=lambda: {name: [0] * BINS for name in RECORDED})
+    fresh: dict[str, array[float]] = attrs.field(init=False, factory=lambda: {name: array("d") for name in RECORDED})
+    """Times that have not been counted yet."""
+    _room: int = attrs.field(init=False, default=FOLD)
 
     def add(self, kind: str, at: float) -> None:
         """One more."""
-        self.counts[kind][self.bin(at)] += 1
+        self.fresh[kind].append(at)
+        self._room -= 1
+        if self._room == 0:
+            self.fold()
 
-    def level(self, at: float, present: int) -> None:
-        """So many jobs are there now."""
-        index = self.bin(at)
-        self.present[index] = max(self.present[index], present)
+    def fold(self) -> None:
+        """Count what has come in since the last time."""
+        self._room = FOLD
+        for name, times in self.fresh.items():
+            if times:
+                self._widen(times[-1])
+                self._count(self._counts[name], times)
+                del times[:]
 
-    def _widen(self) -> None:
-        self.width *= 2
-        self._last //= 2
-        for row in self.counts.values():
-            row[:] = [row[index] + row[index + 1] for index in range(0, BINS, 2)] + [0] * (BINS // 2)
-        row = self.present
-        row[:] = [max(row[index], row[index + 1]) for index in range(0, BINS, 2)] + [0] * (BINS // 2)
+    def _count(self, row: list[int], times: array[float]) -> None:
+        first = 0
+        while first < len(times):
+            index = int(times[first] / self.width)
+            # The width is a power of 2, so this product is the very time at which the stretch ends.
+            beyond = bisect_left(times, (index + 1) * self.width, first)
+            row[index] += beyond - first
+            first = beyond
+
+    def _widen(self, until: float) -> None:
+        while until / self.width >= BINS:
+            self.width *= 2
+            for row in self._counts.values():
+                row[:] = [row[index] + row[index + 1] for index in range(0, BINS, 2)] + [0] * (BINS // 2)
 
     def timeline(self, rate: Callable[[float], float | None], until: float) -> Timeline:
         """As far as `until`."""
-        self.bin(until)
+        self.fold()
+        self._widen(until)
         used = int(until / self.width) + 1
-        return Timeline(
-            width=self.width,
-            present=tuple(self.present[:used]),
-            limit=tuple(rate(index * self.width) for index in range(used)),
-            **{name: tuple(row[:used]) for name, row in self.counts.items()},
-        )
+        rows = {name: tuple(row[:used]) for name, row in self._counts.items()}
+        there = map(sub, accumulate(rows.pop("entered")), accumulate(rows.pop("left")))
+        limits = tuple(rate(index * self.width) for index in range(used))
+        return Timeline(width=self.width, present=tuple(there), limit=limits, **rows)

@@ -66,21 +66,8 @@ class Upstream:
         return min(rates, default=None)
 
 
-_OK = Outcome(OutcomeKind.SUCCEEDED)
+OK = Outcome(OutcomeKind.SUCCEEDED)
 _ERROR = Outcome(OutcomeKind.FAILED, error="error of the upstream")
-
-
-@attrs.frozen
-class Answer:
-    """What the upstream says to one request.
-
-    Attributes:
-        seconds: After which it says it.
-        outcome: What that makes of the job.
-    """
-
-    seconds: float
-    outcome: Outcome
 
 
 @attrs.define(eq=False)
@@ -95,24 +82,29 @@ class RunningUpstream:
     def __attrs_post_init__(self) -> None:
         self.limits = LimitStates(self.recipe.limits)
 
-    def ask(self, now: float, request: Arrival) -> Answer:
-        """A request arrives. Whoever asks says `answered` when the answer's time has passed."""
+    def ask(self, now: float, request: Arrival) -> tuple[float, Outcome]:
+        """A request arrives: after how many seconds it is answered, and what that makes of the job.
+
+        Whoever asks says `answered` when that time has passed.
+        """
         recipe, random = self.recipe, self.random
-        beside, self.in_flight = self.in_flight, self.in_flight + 1
+        beside = self.in_flight
+        self.in_flight = beside + 1
         for trouble in recipe.troubles:
             after = trouble.strikes(now, random)
             if after is not None:
-                return Answer(after, _ERROR)
-        wait = self.limits.wait(now, request)
-        if wait > 0:
-            return Answer(recipe.refusal.draw(random), self._refusal(now, wait, request))
-        self.limits.take(now, request)
+                return after, _ERROR
+        if recipe.limits:
+            wait = self.limits.wait(now, request)
+            if wait > 0:
+                return recipe.refusal.draw(random), self._refusal(now, wait, request)
+            self.limits.take(now, request)
         seconds = recipe.latency.seconds(now, request, beside, random)
         for trouble in recipe.troubles:
             seconds *= trouble.slowdown(now)
         if request.used is None and not recipe.reports:
-            return Answer(seconds, _OK)
-        return Answer(seconds, Outcome(OutcomeKind.SUCCEEDED, cost=request.used, limits=self._reports(now, request)))
+            return seconds, OK
+        return seconds, Outcome(OutcomeKind.SUCCEEDED, cost=request.used, limits=self._reports(now, request))
 
     def answered(self) -> None:
         """One request less in flight."""
@@ -120,9 +112,7 @@ class RunningUpstream:
 
     def _refusal(self, now: float, wait: float, request: Arrival) -> Outcome:
         told = wait if self.recipe.retry_after and wait < math.inf else None
-        return Outcome(
-            OutcomeKind.THROTTLED, error="429", retry_after=told, limits=self._reports(now, request)
-        )
+        return Outcome(OutcomeKind.THROTTLED, error="429", retry_after=told, limits=self._reports(now, request))
 
     def _reports(self, now: float, request: Arrival) -> tuple[LimitReport, ...]:
         return self.limits.reports(now, request) if self.recipe.reports else ()

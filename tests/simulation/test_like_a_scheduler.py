@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import attrs
 import pytest
 from twin import real_timeline, simulated_timeline
@@ -26,15 +28,24 @@ from pacer.backoff import (
 )
 from pacer.pacing import (
     AdaptiveRate,
+    Budget,
+    CompletionWindow,
     CubicRate,
     FixedPause,
+    FixedWindow,
     GradientLimit,
+    ManualPace,
+    MinInterval,
+    OpeningHours,
+    PerKey,
     ServerGuided,
+    SlidingWindow,
     TokenBucket,
     Unpaced,
     VegasLimit,
+    WarmUp,
 )
-from pacer.queues import Fifo, Priority
+from pacer.queues import EarliestDeadline, FairShare, Fifo, Lifo, Priority, ShortestFirst
 from pacer.simulation import (
     BrownOut,
     Client,
@@ -52,19 +63,29 @@ from pacer.simulation import (
 )
 
 SEED = 3
+START = datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
 JOBS = 150
 
 # By the name of the policy: each that is exported, in a setting that has something to do here.
 PACES = {
     "AdaptiveRate": AdaptiveRate(1.0),
     "AllOf": FixedPause(0.3) & TokenBucket(rate=0.8, burst=3),
+    "Budget": Budget(6000, per=60, burst=900),
+    "CompletionWindow": CompletionWindow(5, per=6),
     "CubicRate": CubicRate(),
     "FixedPause": FixedPause(1.5),
+    "FixedWindow": FixedWindow(6, per=7, offset=1.3),
     "GradientLimit": GradientLimit(2, maximum=3, window=10),
+    "ManualPace": ManualPace(0.9),
+    "MinInterval": MinInterval(1.1),
+    "OpeningHours": OpeningHours("22:00", "22:14", also=(OpeningHours("22:15", "21:00"),)),
+    "PerKey": PerKey(TokenBucket(rate=0.4, burst=2)),
     "ServerGuided": ServerGuided(fallback=TokenBucket(rate=1)),
+    "SlidingWindow": SlidingWindow(5, per=6),
     "TokenBucket": TokenBucket(rate=1.1, burst=2),
     "Unpaced": Unpaced(),
     "VegasLimit": VegasLimit(2, maximum=3),
+    "WarmUp": WarmUp(1.0, seconds=20),
 }
 BACKOFFS = {
     "CappedDoublings": CappedDoublings(1, maximum=20, doublings=2),
@@ -80,7 +101,14 @@ BACKOFFS = {
     "NoBackoff": NoBackoff(),
     "RetryBudget": RetryBudget(ConstantBackoff(0.5)),
 }
-ORDERS = {"Fifo": Fifo(), "Priority": Priority(ageing=20)}
+ORDERS = {
+    "EarliestDeadline": EarliestDeadline(),
+    "FairShare": FairShare(weights={"a": 2}),
+    "Fifo": Fifo(),
+    "Lifo": Lifo(),
+    "Priority": Priority(ageing=20),
+    "ShortestFirst": ShortestFirst(),
+}
 
 MIX = JobMix(
     keys={"a": 5, "b": 2, "c": 1},
@@ -100,9 +128,15 @@ UPSTREAM = Upstream(
 SILENT = attrs.evolve(UPSTREAM, limits=SlidingWindowLimit(10, per=13), retry_after=False, reports=False)
 
 
+@pytest.fixture(autouse=True)
+def wall_clock(monkeypatch):
+    """What the wall clock shows when the store is opened: some policies speak of the calendar."""
+    monkeypatch.setattr("pacer.stores._memory.time.time", START.timestamp)
+
+
 def assert_same(client: Client, upstream: Upstream = UPSTREAM, workload: Poisson = WORKLOAD) -> set[str]:
     real = real_timeline(client, workload, upstream, SEED)
-    result = simulate(client, workload, upstream, seed=SEED, keep=1_000_000)
+    result = simulate(client, workload, upstream, seed=SEED, start=START, keep=1_000_000)
     simulated = simulated_timeline(list(result.happenings))
     for number, (theirs, ours) in enumerate(zip(real, simulated, strict=False)):
         assert ours == theirs, (

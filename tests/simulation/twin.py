@@ -58,12 +58,11 @@ def real_timeline(client: Client, workload: Workload, upstream: Upstream, seed: 
 
             @scheduler.task(name="job")
             async def run(arrival: Any) -> None:
-                answer = service.ask(anyio.current_time(), arrival)
-                await anyio.sleep(answer.seconds)
-                service.answered()
-                outcome = answer.outcome
-                if outcome.limits or outcome.cost:
+                seconds, outcome = service.ask(anyio.current_time(), arrival)
+                if outcome.limits or outcome.cost:  # as of now, as headers would be taken
                     current_job().report(limits=outcome.limits, cost=outcome.cost)
+                await anyio.sleep(seconds)
+                service.answered()
                 if outcome.kind is OutcomeKind.THROTTLED:
                     raise Throttled(outcome.retry_after, outcome.error)
                 if outcome.kind is OutcomeKind.FAILED:

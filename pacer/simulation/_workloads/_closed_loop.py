@@ -64,4 +64,4 @@ class ClosedLoop:
         return self._sent(at, arrival.key, arrival.turn + 1, random)
 
     def _sent(self, at: float, user: str | None, turn: int, random: Random) -> Arrival:
-        return attrs.evolve(self.mix.maker(random)(at), key=user, turn=turn)
+        return self.mix.maker(random)(at)._replace(key=user, turn=turn)
