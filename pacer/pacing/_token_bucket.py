@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import attrs
 
 from pacer._job import Outcome
@@ -62,7 +64,7 @@ class TokenBucket(Combinable):
         if state is None:
             return NOW
         at = state + (cost - self.burst) * self.interval
-        return NOW if at <= now else When(at, reason=f"rate of {self.rate:g} per {self.per:g} s")
+        return NOW if at <= now else When(at, reason=_reason(self.rate, self.per))
 
     def started(self, state: float | None, now: float, job: JobFacts, running: int) -> float:
         """Charge the job's cost."""
@@ -74,6 +76,12 @@ class TokenBucket(Combinable):
     def ended(self, state: float, now: float, job: JobFacts, outcome: Outcome, running: int) -> float:
         """Nothing to learn: starts are what counts."""
         return state
+
+
+@lru_cache(maxsize=128)
+def _reason(rate: float, per: float) -> str:
+    """Formatting two numbers takes longer than all the rest of an answer."""
+    return f"rate of {rate:g} per {per:g} s"
 
 
 def _requests(job: JobFacts) -> float:
