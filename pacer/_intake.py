@@ -35,6 +35,7 @@ class Intake:
     _worker_id: str
     _turn: Turn = attrs.field(init=False, factory=Turn)
     _random: Iterator[str] = attrs.field(init=False)
+    _ordinary_cost_is_possible: bool = attrs.field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
         self._random = _random_halves()
@@ -96,8 +97,10 @@ class Intake:
             options.unique,
             expires=options.expires,
         )
-        if options.cost is not ONE_REQUEST:
+        ordinary = options.cost is ONE_REQUEST
+        if not (ordinary and self._ordinary_cost_is_possible):
             self._worker.rules.check_possible(record, self._worker.ledger.now())
+            self._ordinary_cost_is_possible |= ordinary
         return record
 
     def _new_id(self) -> str:

@@ -98,6 +98,12 @@ class AllOf(Combinable):
 
     def earliest(self, state: list[Any], now: float, job: JobFacts, running: int) -> When:
         """The first time at which all of them agree."""
+        for index, policy in enumerate(self.policies):
+            if policy.earliest(state[index], now, job, running).at > now:
+                return self._agreed(state, now, job, running)
+        return NOW
+
+    def _agreed(self, state: list[Any], now: float, job: JobFacts, running: int) -> When:
         found = NOW
         at, lane, on_event = now, False, False
         for _ in range(MOST_ROUNDS):
@@ -115,8 +121,8 @@ class AllOf(Combinable):
     def _latest(self, state: list[Any], at: float, job: JobFacts, running: int) -> When:
         """The answer that binds: never, else for an event, else the latest; in a tie not one for a lane only."""
         latest = NOW
-        for policy, own in zip(self.policies, state, strict=True):
-            when = policy.earliest(own, at, job, running)
+        for index, policy in enumerate(self.policies):
+            when = policy.earliest(state[index], at, job, running)
             if when.at <= at:
                 continue
             if when.never:
@@ -127,13 +133,17 @@ class AllOf(Combinable):
 
     def started(self, state: list[Any], now: float, job: JobFacts, running: int) -> list[Any]:
         """Each charges for it."""
-        pairs = zip(self.policies, state, strict=True)
-        return [policy.started(own, now, job, running) for policy, own in pairs]
+        charged = state.copy()
+        for index, policy in enumerate(self.policies):
+            charged[index] = policy.started(charged[index], now, job, running)
+        return charged
 
     def ended(self, state: list[Any], now: float, job: JobFacts, outcome: Outcome, running: int) -> list[Any]:
         """Each learns from it."""
-        pairs = zip(self.policies, state, strict=True)
-        return [policy.ended(own, now, job, outcome, running) for policy, own in pairs]
+        learned = state.copy()
+        for index, policy in enumerate(self.policies):
+            learned[index] = policy.ended(learned[index], now, job, outcome, running)
+        return learned
 
 
 def on_clock(policy: PacingPolicy[Any], epoch: float) -> PacingPolicy[Any]:

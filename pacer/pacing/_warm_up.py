@@ -47,19 +47,23 @@ class WarmUp(Combinable):
     seconds: float = attrs.field(converter=seconds, validator=positive, kw_only=True)
     cold_factor: float = attrs.field(default=3.0, validator=one_or_more, kw_only=True)
 
-    @property
-    def interval(self) -> float:
-        """Seconds between starts when warm."""
+    interval: float = attrs.field(init=False, eq=False, repr=False)
+    """Seconds between starts when warm."""
+    threshold: float = attrs.field(init=False, eq=False, repr=False)
+    """Stored permits up to which it is warm."""
+    most: float = attrs.field(init=False, eq=False, repr=False)
+    """Stored permits when cold."""
+
+    @interval.default
+    def _interval(self) -> float:
         return self.per / self.rate
 
-    @property
-    def threshold(self) -> float:
-        """Stored permits up to which it is warm."""
+    @threshold.default
+    def _threshold(self) -> float:
         return 0.5 * self.seconds / self.interval
 
-    @property
-    def most(self) -> float:
-        """Stored permits when cold."""
+    @most.default
+    def _most(self) -> float:
         return self.threshold + 2 * self.seconds / (self.interval * (1 + self.cold_factor))
 
     def initial_state(self) -> list[float] | None:
@@ -91,6 +95,9 @@ class WarmUp(Combinable):
 
     def _area(self, stored: float) -> float:
         """Seconds that so many stored permits cost, all together."""
-        above = max(0.0, stored - self.threshold)
+        area = stored * self.interval
+        above = stored - self.threshold
+        if above <= 0:
+            return area
         slope = (self.cold_factor - 1) * self.interval / (self.most - self.threshold)
-        return stored * self.interval + above * above * slope / 2
+        return area + above * above * slope / 2
