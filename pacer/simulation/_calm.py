@@ -209,7 +209,7 @@ class Calm:
         tally.lane.done, tally.lane.present = tally.succeeded, present
         if tally.succeeded:
             tally.work["requests"] = float(tally.succeeded)
-        ledger.carry_on(self.state.pacing, tally.succeeded, self.recent)
+        ledger.carry_on(self.state.pacing, self.number, tally.succeeded, self.recent)
         for when, _, job, outcome in sorted(self.ends, key=lambda end: end[:2]):
             record = station.record(job.number, job.arrival, self.source)
             ledger.adopt(record, job.created_at, job.started_at)

@@ -68,17 +68,18 @@ class VirtualLedger(MemoryLedger):
         data.state, fate, outcome = self._rules.settle(data.state, now, record, outcome, len(data.running), retry)
         self._apply(record, fate, now)
 
-    def carry_on(self, pacing: Any, succeeded: int, recent: tuple[float, float]) -> None:
-        """Begin where a run has come to in which so many jobs have succeeded and nothing else has happened."""
+    def carry_on(self, pacing: Any, entered: int, succeeded: int, recent: tuple[float, float]) -> None:
+        """Begin where a run has come to in which so many jobs came in, some succeeded, and nothing else happened."""
         successes, at = recent
+        self._data.seq = entered
         self._data.state = attrs.evolve(
             self._data.state, pacing=pacing, succeeded=succeeded, recent_successes=successes, recent_at=at
         )
 
     def adopt(self, job: SimulatedJob, created_at: float, started_at: float | None) -> None:
-        """A job that came into the queue then, and has started or has not; in the order in which they came."""
+        """One of the jobs that have not ended: it came in then, and has started or has not."""
         data = self._data
-        data.seq = job.seq = job.number + 1
+        job.seq = job.number + 1
         job.created_at = job.ready_at = created_at
         job.sort_key, data.state = self._rules.place(data.state, job)
         data.jobs[job.id] = job

@@ -22,7 +22,7 @@ from pacer.simulation._tally import Tally
 from pacer.simulation._timeline import Recording
 from pacer.simulation._upstream import RunningUpstream
 
-MOST_STEPS: Final = 1_000_000
+MOST_STEPS: Final = 100_000
 """So many things may happen without a job that enters or ends; then the run is taken to go on for ever."""
 
 
