@@ -137,20 +137,20 @@ class ServerGuided(Combinable):
         return _PROBING if running else NOW
 
     def _when(self, name: str, allowance: Allowance, now: float, job: JobFacts) -> When:
-        cost = _charge(name, job)
+        cost, limit = _charge(name, job), allowance["limit"]
         if cost == 0:
             return NOW
-        left = allowance["remaining"] - self._reserve(allowance["limit"])
-        needed = cost or 0.0
-        if allowance["limit"] is not None:
-            needed = min(needed, allowance["limit"] - self._reserve(allowance["limit"]))
+        reserve = self._reserve(limit)
+        left, needed = allowance["remaining"] - reserve, cost or 0.0
+        if limit is not None:
+            needed = min(needed, limit - reserve)
         if left <= 0 or left + EDGE < needed:
             return When(allowance["reset_at"], reason=f"{name} used up until the upstream's reset")
         at = min(allowance["next_at"], allowance["reset_at"])
         return NOW if at <= now else When(at, reason=f"{allowance['remaining']:g} {name} left until the reset")
 
     def _reserve(self, limit: float | None) -> float:
-        return 0.0 if limit is None else float(math.floor(self.headroom * limit))
+        return 0.0 if limit is None or not self.headroom else float(math.floor(self.headroom * limit))
 
     def started(self, state: ServerGuidedState, now: float, job: JobFacts, running: int) -> ServerGuidedState:
         """Take the job's cost from what is left."""
@@ -284,6 +284,8 @@ def _charge(name: str, job: JobFacts) -> float | None:
 
 def _cost_of(name: str, cost: Any) -> float | None:
     """What a cost amounts to in a dimension; None if it does not say."""
+    if name in cost:
+        return float(cost[name])
     dimension = name.partition("/")[0]
     if dimension in cost:
         return float(cost[dimension])
