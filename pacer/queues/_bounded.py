@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 import attrs
 
-from pacer._validation import not_negative, one_of, optional_seconds, whole
+from pacer._validation import not_negative, one_of, optional_seconds, part, whole
 from pacer.protocols import Admission, JobOrder
 from pacer.queues._fifo import Fifo
 
@@ -41,7 +41,7 @@ class BoundedQueue:
         validator=attrs.validators.optional(not_negative),
         kw_only=True,
     )
-    order: JobOrder[Any] = attrs.field(factory=Fifo, kw_only=True)
+    order: JobOrder[Any] = attrs.field(factory=Fifo, validator=part(JobOrder, "Fifo()"), kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if self.timeout is not None and self.when_full != "wait":

@@ -58,7 +58,21 @@ from pacer.estimators import MovingAverage
 from pacer.events import Event, JobFailed, JobSucceeded
 from pacer.fastapi import ReceiptView, SchedulerDep, install_error_handlers, lifespan, queue_router
 from pacer.feedback import limits, report_response, report_response_sync, retry_after
-from pacer.pacing import FixedPause, TokenBucket, Unpaced
+from pacer.pacing import (
+    AllOf,
+    Budget,
+    CompletionWindow,
+    FixedPause,
+    FixedWindow,
+    ManualPace,
+    MinInterval,
+    OpeningHours,
+    PerKey,
+    SlidingWindow,
+    TokenBucket,
+    Unpaced,
+    WarmUp,
+)
 from pacer.protocols import (
     NOW,
     Admission,
@@ -76,7 +90,7 @@ from pacer.protocols import (
     Store,
     When,
 )
-from pacer.queues import Fifo, Priority
+from pacer.queues import EarliestDeadline, FairShare, Fifo, Lifo, Priority, ShortestFirst
 from pacer.stores import MemoryStore
 from pacer.stores.sqlite import SqliteStore, StatusMirror
 from pacer.testing import (
@@ -102,7 +116,25 @@ from pacer.testing import (
 
 # -- every part fits its seam ----------------------------------------------------------------------------------------
 
-pacing: Sequence[PacingPolicy[Any]] = (Unpaced(), FixedPause(10), TokenBucket(90, per=60, burst=5))
+pacing: Sequence[PacingPolicy[Any]] = (
+    Unpaced(),
+    FixedPause(10),
+    MinInterval(timedelta(seconds=10)),
+    TokenBucket(90, per=60, burst=5),
+    SlidingWindow(100, per=timedelta(minutes=1)),
+    CompletionWindow(100, per=60),
+    FixedWindow(100, per=60, offset=timedelta(hours=-1)),
+    Budget(100_000, per=60, burst=10_000, dimension="tokens", default=500),
+    WarmUp(5, per=1, seconds=timedelta(minutes=1), cold_factor=3),
+    OpeningHours("22:00", "06:00", days="mon-fri", timezone="Europe/Berlin") | OpeningHours("12:00", "13:00"),
+    PerKey(TokenBucket(60, per=60), forget_after=timedelta(hours=1)),
+    ManualPace(5),
+    AllOf(TokenBucket(600, per=60), Budget(100_000, per=60)),
+    TokenBucket(600, per=60) & Budget(100_000, per=60) & OpeningHours("22:00", "06:00"),
+)
+set_by_hand: float = ManualPace(5).rate_now(ManualPace(5).with_rate(ManualPace(5).initial_state(), 0.0, None))
+FixedPause(10) & 3  # type: ignore[operator]
+OpeningHours("22:00", "06:00") | FixedPause(10)  # type: ignore[operator]
 unpaced: PacingPolicy[None] = Unpaced()
 pause: PacingPolicy[float | None] = FixedPause(timedelta(seconds=10))
 backoffs: Sequence[BackoffPolicy] = (
@@ -123,7 +155,17 @@ probing: int | None = CircuitBreaker().most_running(5)
 FullJitter(FixedPause(10))  # type: ignore[arg-type]
 estimator: DurationEstimator[Any] = MovingAverage(initial=60, weight=0.2)
 queue: JobQueue = BoundedQueue(50, "wait", timeout=5, order=Priority())
-orders: Sequence[JobOrder[Any]] = (Fifo(), Priority(ageing=timedelta(minutes=10)))
+orders: Sequence[JobOrder[Any]] = (
+    Fifo(),
+    Lifo(),
+    Priority(ageing=timedelta(minutes=10)),
+    EarliestDeadline(patience=timedelta(minutes=10)),
+    ShortestFirst(ageing=5),
+    FairShare({"tenant-1": 3, None: 0.5}, dimension="tokens", default=500, keys=100),
+)
+newest_first: JobOrder[float | None] = Lifo()
+FairShare({"tenant-1": "3"})  # type: ignore[dict-item]
+FairShare(dimension=3)  # type: ignore[arg-type]
 mirror = StatusMirror(table="jobs", id="id", status="status", updated_at="updated_at")
 stores: Sequence[Store] = (MemoryStore(lease=30), SqliteStore("jobs.db", mirror=mirror), HeldStore(MemoryStore()))
 codecs: Sequence[Codec] = (JsonCodec(), InProcessCodec())
