@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
 
 import attrs
 
@@ -59,6 +60,10 @@ class Budget(Combinable):
     dimension: str = attrs.field(default="tokens", kw_only=True)
     default: float = attrs.field(default=0.0, validator=not_negative, kw_only=True)
 
+    @cached_property
+    def _reason(self) -> str:
+        return f"budget of {self.tokens:g} {self.dimension} per {self.per:g} s"
+
     @property
     def interval(self) -> float:
         """Seconds in which one token is filled up."""
@@ -79,7 +84,7 @@ class Budget(Combinable):
         at = state + (cost - self.burst) * (self.per / self.tokens)
         if at <= now:
             return NOW
-        return When(at, running > 0, f"budget of {self.tokens:g} {self.dimension} per {self.per:g} s")
+        return When(at, running > 0, self._reason)
 
     def started(self, state: float | None, now: float, job: JobFacts, running: int) -> float | None:
         """Reserve the expected cost."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TypedDict
 
 import attrs
@@ -48,6 +49,10 @@ class CompletionWindow(Combinable):
     limit: int = attrs.field(validator=whole(1))
     per: float = attrs.field(converter=seconds, validator=positive)
 
+    @cached_property
+    def _reason(self) -> str:
+        return f"limit of {self.limit} in any {self.per:g} s, completed and running"
+
     def initial_state(self) -> CompletionLog:
         """Nothing has completed, nothing runs."""
         return {"completed": [], "running": 0.0}
@@ -58,12 +63,11 @@ class CompletionWindow(Combinable):
         if cost > self.limit:
             return When(float("inf"), reason=f"its cost of {cost:g} requests is above the limit of {self.limit}")
         busy = state["running"] if running else 0.0
-        reason = f"limit of {self.limit} in any {self.per:g} s, completed and running"
         if busy + cost > self.limit + ROUNDING:
-            return When(float("inf"), True, reason)
+            return When(float("inf"), True, self._reason)
         at = room_at(state["completed"], busy + cost, self.limit, self.per)
         # A running job that is broken off makes room at once.
-        return NOW if at <= now else When(at, busy > 0, reason)
+        return NOW if at <= now else When(at, busy > 0, self._reason)
 
     def started(self, state: CompletionLog, now: float, job: JobFacts, running: int) -> CompletionLog:
         """It counts from now on."""

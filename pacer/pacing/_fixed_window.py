@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import attrs
 
@@ -42,6 +43,10 @@ class FixedWindow(Combinable):
     offset: float = attrs.field(default=0.0, converter=seconds, validator=finite)
     epoch: float = attrs.field(default=0.0, converter=seconds, validator=finite, kw_only=True, repr=False)
 
+    @cached_property
+    def _reason(self) -> str:
+        return f"limit of {self.limit} in this window of {self.per:g} s"
+
     def on_clock(self, epoch: float) -> FixedWindow:
         """The same windows on a clock that showed 0 at this Unix time."""
         return attrs.evolve(self, epoch=epoch)
@@ -58,7 +63,7 @@ class FixedWindow(Combinable):
         if state is None or state[1] + cost <= self.limit + ROUNDING:
             return NOW
         at = self._end(state[0])
-        return NOW if at <= now else When(at, False, f"limit of {self.limit} in this window of {self.per:g} s")
+        return NOW if at <= now else When(at, False, self._reason)
 
     def started(self, state: list[float] | None, now: float, job: JobFacts, running: int) -> list[float]:
         """Charge it to the window of this moment."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import attrs
 
 from pacer._job import Outcome
@@ -29,6 +31,10 @@ class MinInterval(Combinable):
 
     seconds: float = attrs.field(converter=seconds, validator=not_negative)
 
+    @cached_property
+    def _reason(self) -> str:
+        return f"{self.seconds:g} s from start to start"
+
     def initial_state(self) -> float | None:
         """No job has started yet, so the first one starts at once."""
         return None
@@ -38,7 +44,7 @@ class MinInterval(Combinable):
         if state is None:
             return NOW
         at = state + self.seconds
-        return NOW if at <= now else When(at, False, f"{self.seconds:g} s from start to start")
+        return NOW if at <= now else When(at, False, self._reason)
 
     def started(self, state: float | None, now: float, job: JobFacts, running: int) -> float:
         """The interval counts from here."""

@@ -63,19 +63,19 @@ class OpeningHours(Combinable):
 
     @opens.validator
     def _check_opens(self, attribute: attrs.Attribute[Any], value: str) -> None:
-        if _minutes(value) is None or value == _MIDNIGHT:
+        if not isinstance(value, str) or _minutes(value) is None or value == _MIDNIGHT:
             self._refuse(attribute, 'a time of day from "00:00" to "23:59"', value)
 
     @closes.validator
     def _check_closes(self, attribute: attrs.Attribute[Any], value: str) -> None:
-        if _minutes(value) is None:
+        if not isinstance(value, str) or _minutes(value) is None:
             self._refuse(attribute, 'a time of day from "00:00" to "24:00"', value)
         if _minutes(value) == _minutes(self.opens):
             self._refuse(attribute, 'another time than opens ("00:00" to "24:00" is all day)', value)
 
     @days.validator
     def _check_days(self, attribute: attrs.Attribute[Any], value: str) -> None:
-        if not _weekdays(value):
+        if not isinstance(value, str) or not _weekdays(value):
             self._refuse(attribute, 'days such as "mon-fri" or "sat,sun"', value)
 
     @timezone.validator
@@ -90,8 +90,9 @@ class OpeningHours(Combinable):
 
     @also.validator
     def _check_also(self, attribute: attrs.Attribute[Any], value: tuple[object, ...]) -> None:
-        if not isinstance(value, tuple) or not all(isinstance(hours, OpeningHours) for hours in value):
-            self._refuse(attribute, "a tuple of OpeningHours", value)
+        plain = isinstance(value, tuple) and all(isinstance(one, OpeningHours) and not one.also for one in value)
+        if not plain:
+            self._refuse(attribute, "a tuple of OpeningHours that have no `also` of their own", value)
 
     @staticmethod
     def _refuse(attribute: attrs.Attribute[Any], rule: str, value: object) -> NoReturn:
@@ -166,7 +167,7 @@ def _minutes(time: str) -> int | None:
     """Minutes since midnight; None if it is no time of day."""
     if time == _MIDNIGHT:
         return DAY
-    if not isinstance(time, str) or not re.fullmatch(r"([01]?\d|2[0-3]):[0-5]\d", time, re.ASCII):
+    if not re.fullmatch(r"([01]?\d|2[0-3]):[0-5]\d", time, re.ASCII):
         return None
     hours, _, minutes = time.partition(":")
     return 60 * int(hours) + int(minutes)

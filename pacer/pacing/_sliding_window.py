@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import attrs
 
 from pacer._job import Outcome
@@ -38,6 +40,10 @@ class SlidingWindow(Combinable):
     limit: int = attrs.field(validator=whole(1))
     per: float = attrs.field(converter=seconds, validator=positive)
 
+    @cached_property
+    def _reason(self) -> str:
+        return f"limit of {self.limit} in any {self.per:g} s"
+
     def initial_state(self) -> Log:
         """Nothing has started."""
         return []
@@ -48,7 +54,7 @@ class SlidingWindow(Combinable):
         if cost > self.limit:
             return When(float("inf"), reason=f"its cost of {cost:g} requests is above the limit of {self.limit}")
         at = room_at(state, cost, self.limit, self.per)
-        return NOW if at <= now else When(at, False, f"limit of {self.limit} in any {self.per:g} s")
+        return NOW if at <= now else When(at, False, self._reason)
 
     def started(self, state: Log, now: float, job: JobFacts, running: int) -> Log:
         """Write down the start."""

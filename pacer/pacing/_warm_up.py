@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import attrs
 
 from pacer._job import Outcome
@@ -47,24 +49,24 @@ class WarmUp(Combinable):
     seconds: float = attrs.field(converter=seconds, validator=positive, kw_only=True)
     cold_factor: float = attrs.field(default=3.0, validator=one_or_more, kw_only=True)
 
-    interval: float = attrs.field(init=False, eq=False, repr=False)
-    """Seconds between starts when warm."""
-    threshold: float = attrs.field(init=False, eq=False, repr=False)
-    """Stored permits up to which it is warm."""
-    most: float = attrs.field(init=False, eq=False, repr=False)
-    """Stored permits when cold."""
-
-    @interval.default
-    def _interval(self) -> float:
+    @cached_property
+    def interval(self) -> float:
+        """Seconds between starts when warm."""
         return self.per / self.rate
 
-    @threshold.default
-    def _threshold(self) -> float:
+    @cached_property
+    def threshold(self) -> float:
+        """Stored permits up to which it is warm."""
         return 0.5 * self.seconds / self.interval
 
-    @most.default
-    def _most(self) -> float:
+    @cached_property
+    def most(self) -> float:
+        """Stored permits when cold."""
         return self.threshold + 2 * self.seconds / (self.interval * (1 + self.cold_factor))
+
+    @cached_property
+    def _reason(self) -> str:
+        return f"rate of {self.rate:g} per {self.per:g} s with a warm-up of {self.seconds:g} s"
 
     def initial_state(self) -> list[float] | None:
         """Cold."""
@@ -74,7 +76,7 @@ class WarmUp(Combinable):
         """When the last start is paid for."""
         if state is None or state[0] <= now or requests(job) <= 0:
             return NOW
-        return When(state[0], False, f"rate of {self.rate:g} per {self.per:g} s with a warm-up of {self.seconds:g} s")
+        return When(state[0], False, self._reason)
 
     def started(self, state: list[float] | None, now: float, job: JobFacts, running: int) -> list[float] | None:
         """Cool down for the time since the last start was paid for, then charge the next start for this one."""

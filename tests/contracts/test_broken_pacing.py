@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from pacer import OutcomeKind
-from pacer.pacing import FixedPause, TokenBucket, Unpaced
+from pacer.pacing import FixedPause, FixedWindow, PerKey, TokenBucket, Unpaced
 from pacer.protocols import NOW, When
 from pacer.testing import check_pacing_policy
 
@@ -178,6 +178,49 @@ class LaterWhenAskedEarlier(FixedPause):
         return super().earliest(state, now, job, running)
 
 
+class ForgetsToSayLane(PerKey):
+    """Stops all keys where one of them has to wait."""
+
+    def earliest(self, state, now, job, running):
+        return attrs.evolve(super().earliest(state, now, job, running), lane=False)
+
+
+class LetsOthersWaitLonger(PerKey):
+    """Says that others may start sooner, and makes those that are new wait."""
+
+    def earliest(self, state, now, job, running):
+        if job.key in (None, "a", "b"):
+            return super().earliest(state, now, job, running)
+        return When(now + 1e6, reason="new here")
+
+
+class StopsTheLaneForEver(PerKey):
+    """A job that can never start blocks the others of its key."""
+
+    def earliest(self, state, now, job, running):
+        when = super().earliest(state, now, job, running)
+        return attrs.evolve(when, lane=True) if when.never else when
+
+
+class ForgetsTheClock(FixedWindow):
+    def on_clock(self, epoch):
+        return attrs.evolve(self, epoch=epoch / 3)
+
+
+class AddsUpEpochs(FixedWindow):
+    def on_clock(self, epoch):
+        return attrs.evolve(self, epoch=self.epoch + epoch)
+
+
+class ClosedAfterASleep(FixedPause):
+    """Not because of the calendar, but because it counts the time since as if it had been at work."""
+
+    def earliest(self, state, now, job, running):
+        if state is not None and now - state > 1e6:
+            return When(now + 60, reason="slept for too long")
+        return super().earliest(state, now, job, running)
+
+
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
@@ -200,6 +243,12 @@ class LaterWhenAskedEarlier(FixedPause):
         (WaitsForNothing(1), "no event will help"),
         (DebtFromLargeJobs(1), "can start at some time"),
         (LaterWhenAskedEarlier(10), "no later time"),
+        (ClosedAfterASleep(10), "no later time"),
+        (ForgetsToSayLane(FixedPause(10)), "`lane` says whether"),
+        (LetsOthersWaitLonger(FixedPause(10)), "`lane` says whether"),
+        (StopsTheLaneForEver(TokenBucket(1)), "stops no lane"),
+        (ForgetsTheClock(1, per=60), "whatever the clock counts from"),
+        (AddsUpEpochs(5, per=60), "counts from Unix time 0"),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
 )

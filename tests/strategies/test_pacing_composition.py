@@ -306,14 +306,20 @@ def test_the_state_holds_the_keys_of_the_last_while_only():
     epoch=EPOCHS,
     keys=st.lists(st.sampled_from([None, "", "a", "b"]), min_size=40, max_size=40),
     jobs=works(requests=st.sampled_from([0.5, 1.0])),
-    policy=st.sampled_from(
-        [TokenBucket(1, per=3), FixedPause(4), CompletionWindow(1, per=5), SlidingWindow(2, per=30) & MinInterval(1)]
+    lanes=st.sampled_from(
+        [
+            PerKey(TokenBucket(1, per=3)),
+            PerKey(TokenBucket(1, per=3), forget_after=3.02),
+            PerKey(FixedPause(4), forget_after=0.5),
+            PerKey(MinInterval(5), forget_after=0.5),
+            PerKey(CompletionWindow(1, per=5), forget_after=5),
+            PerKey(SlidingWindow(2, per=30) & MinInterval(1), forget_after=30),
+        ]
     ),
-    forget_after=st.sampled_from([0.5, 3600.0]),
 )
-def test_a_lane_is_paced_as_if_it_were_alone(epoch, keys, jobs, policy, forget_after):
-    """Each key through the policy itself, beside PerKey; the same answers, also where idle lanes are soon forgotten."""
-    lanes = PerKey(policy, forget_after=forget_after)
+def test_a_lane_is_paced_as_if_it_were_alone(epoch, keys, jobs, lanes):
+    """Each key through the policy itself, beside PerKey: the same answers, as long as nothing is forgotten too soon."""
+    policy = lanes.policy
     state, alone, counts, now, running = lanes.initial_state(), {}, {}, epoch, []
     for key, work in zip(keys, jobs, strict=False):
         now += work.gap

@@ -12,7 +12,18 @@ import pytest
 from pacer import BoundedQueue, Retry, Scheduler, Throttled
 from pacer.backoff import ConstantBackoff, ExponentialBackoff, NoBackoff
 from pacer.estimators import MovingAverage
-from pacer.pacing import FixedPause, TokenBucket
+from pacer.pacing import (
+    Budget,
+    CompletionWindow,
+    FixedPause,
+    FixedWindow,
+    ManualPace,
+    MinInterval,
+    PerKey,
+    SlidingWindow,
+    TokenBucket,
+    WarmUp,
+)
 from pacer.queues import Fifo, Priority
 from pacer.stores import MemoryStore
 
@@ -37,6 +48,27 @@ CHOICES = "must be one of 'reject', 'wait', 'drop-oldest', got "
         (lambda: TokenBucket(1, burst=0), f"TokenBucket: burst {WHOLE}0"),
         (lambda: TokenBucket(1, burst=1.5), f"TokenBucket: burst {WHOLE}1.5"),
         (lambda: TokenBucket(1, burst=True), f"TokenBucket: burst {WHOLE}True"),
+        (lambda: MinInterval(-1), f"MinInterval: seconds {FROM_0}-1.0"),
+        (lambda: SlidingWindow(0, per=1), f"SlidingWindow: limit {WHOLE}0"),
+        (lambda: SlidingWindow(1.5, per=1), f"SlidingWindow: limit {WHOLE}1.5"),
+        (lambda: SlidingWindow(1, per=0), f"SlidingWindow: per {ABOVE_0}0.0"),
+        (lambda: CompletionWindow(0, per=1), f"CompletionWindow: limit {WHOLE}0"),
+        (lambda: CompletionWindow(1, per=INF), f"CompletionWindow: per {ABOVE_0}inf"),
+        (lambda: FixedWindow(0, per=1), f"FixedWindow: limit {WHOLE}0"),
+        (lambda: FixedWindow(1, per=-1), f"FixedWindow: per {ABOVE_0}-1.0"),
+        (lambda: FixedWindow(1, per=1, offset=NAN), "FixedWindow: offset must be a finite number, got nan"),
+        (lambda: FixedWindow(1, per=1, epoch=INF), "FixedWindow: epoch must be a finite number, got inf"),
+        (lambda: Budget(0), f"Budget: tokens {ABOVE_0}0"),
+        (lambda: Budget(1, per=0), f"Budget: per {ABOVE_0}0.0"),
+        (lambda: Budget(1, burst=0), f"Budget: burst {ABOVE_0}0"),
+        (lambda: Budget(1, default=-1), f"Budget: default {FROM_0}-1"),
+        (lambda: WarmUp(0, seconds=1), f"WarmUp: rate {ABOVE_0}0"),
+        (lambda: WarmUp(1, per=0, seconds=1), f"WarmUp: per {ABOVE_0}0.0"),
+        (lambda: WarmUp(1, seconds=0), f"WarmUp: seconds {ABOVE_0}0.0"),
+        (lambda: WarmUp(1, seconds=1, cold_factor=0.9), f"WarmUp: cold_factor {FROM_1}0.9"),
+        (lambda: PerKey(FixedPause(1), forget_after=0), f"PerKey: forget_after {ABOVE_0}0.0"),
+        (lambda: ManualPace(0), f"ManualPace: rate {ABOVE_0}0"),
+        (lambda: ManualPace(1, per=NAN), f"ManualPace: per {ABOVE_0}nan"),
         (lambda: ConstantBackoff(-1), f"ConstantBackoff: seconds {FROM_0}-1.0"),
         (lambda: ExponentialBackoff(0), f"ExponentialBackoff: initial {ABOVE_0}0.0"),
         (
@@ -90,6 +122,11 @@ def test_a_time_is_a_number_or_a_timedelta(value):
 
 def test_the_defaults_are_the_documented_ones():
     assert TokenBucket(5) == TokenBucket(5, per=1, burst=1)
+    assert FixedWindow(5, per=60) == FixedWindow(5, per=60, offset=0, epoch=0)
+    assert Budget(5) == Budget(5, per=1, burst=5, dimension="tokens", default=0)
+    assert WarmUp(5, seconds=60) == WarmUp(5, per=1, seconds=60, cold_factor=3)
+    assert PerKey(FixedPause(1)) == PerKey(FixedPause(1), forget_after=3600)
+    assert ManualPace(5) == ManualPace(5, per=1)
     assert ExponentialBackoff(15) == ExponentialBackoff(15, maximum=300, factor=2, after=1)
     assert MovingAverage() == MovingAverage(initial=60, weight=0.2)
     assert BoundedQueue(5) == BoundedQueue(5, "reject", timeout=None, order=Fifo())
