@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
-from pacer._draws import MANY, courses, spread
+from pacer._draws import MANY, Course, courses, spread
 from pacer._durations import Durations
 from pacer._job import Estimate
-from pacer._roll import roll
+from pacer._roll import Roll
 from pacer._snapshot import LOOK_AHEAD, Facts, Snapshot, facts
 from pacer.protocols import JobFacts
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Rolled job by job up to here; beyond, the last quarter of the way is taken as the pace of the rest.
 EXACT_JOBS = LOOK_AHEAD
+# So many of the jobs behind are looked at, where lanes let them overtake.
+OVERTAKERS = 100
 _LEVELS = (0.1, 0.9)
 
 
@@ -36,14 +38,11 @@ def forecast_start(rules: Rules, snapshot: Snapshot, job: JobFacts, position: in
     ahead = _predicted(rules, snapshot, jobs[:-1])
     running = [(rules.predict(snapshot.queue, run.job), snapshot.now - run.started_at) for run in snapshot.running]
     chosen = courses(running, ahead)
-    ways = []
-    for course in chosen:
-        way = roll(rules, snapshot, jobs, course)
-        if way is None:
-            return None
-        ways.append(way)
+    ways = _rolled(rules, snapshot, jobs, chosen)
+    if ways is None:
+        return None
     weights = [course.weight for course in chosen]
-    seconds, low, high = _summary([way[-1] for way in ways], weights)
+    seconds, low, high = _summary([way[steps - 1] for way in ways], weights)
     if position > steps:
         pace = seconds - math.fsum(
             weight * sorted(way)[3 * steps // 4 - 1] for weight, way in zip(weights, ways, strict=True)
@@ -79,6 +78,26 @@ def _ahead(snapshot: Snapshot, job: JobFacts, count: int) -> list[Facts]:
     if missing > 0:
         named += map(facts, islice(cycle(named or [job]), missing))
     return named
+
+
+def _rolled(
+    rules: Rules, snapshot: Snapshot, jobs: Sequence[Facts], chosen: Sequence[Course]
+) -> list[list[float]] | None:
+    """The starts of these jobs, the last of which is asked for, in each course; None if it can never start."""
+    ways, behind = list[list[float]](), list[Facts]()
+    durations = list[float]()
+    for course in chosen:
+        way = Roll(rules, snapshot, [*jobs, *behind], course, durations)
+        starts = way.run()
+        if way.met_lanes and not behind:
+            # Only now does it matter who may overtake.
+            behind = [facts(one) for one in snapshot.ahead[len(jobs) : len(jobs) + OVERTAKERS]]
+            durations = [one.mean for one in _predicted(rules, snapshot, behind)]
+            starts = Roll(rules, snapshot, [*jobs, *behind], course, durations).run()
+        if starts is None:
+            return None
+        ways.append(starts[: len(jobs)])
+    return ways
 
 
 def _predicted(rules: Rules, snapshot: Snapshot, jobs: Sequence[Facts]) -> list[Durations]:

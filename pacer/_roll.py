@@ -35,18 +35,19 @@ class _Queue:
     hold_reason: str
 
 
-def roll(rules: Rules, snapshot: Snapshot, jobs: Sequence[Facts], course: Course) -> list[float] | None:
-    """Seconds from now until the start of each of these jobs, which come in this order; ends are successes.
+class Roll:
+    """One course of the future of some jobs, which come in this order; ends are successes.
 
-    Rolled until the last of them starts; `inf` for those that start after it. None if it can never start.
+    They are the jobs ahead, which last as long as `course` says; the job that is asked for; and those behind it, which
+    last as long as `behind` says and may overtake it if its lane is blocked.
     """
-    return _Roll(rules, snapshot, jobs, course).run()
 
-
-class _Roll:
-    def __init__(self, rules: Rules, snapshot: Snapshot, jobs: Sequence[Facts], course: Course) -> None:
+    def __init__(
+        self, rules: Rules, snapshot: Snapshot, jobs: Sequence[Facts], course: Course, behind: Sequence[float]
+    ) -> None:
         state = snapshot.queue
-        self.rules, self.jobs, self.durations = rules, jobs, course.durations
+        self.rules, self.jobs, self.target = rules, jobs, len(course.durations)
+        self.durations = [*course.durations, math.inf, *behind]
         self.state = _Queue(state.pacing, state.paused, state.failures, state.hold_until, state.hold_reason)
         self.now = self.began = snapshot.now
         self.starts = [math.inf] * len(jobs)
@@ -59,10 +60,11 @@ class _Roll:
         self.head = 0
         self.lanes: dict[str | None, deque[int]] = {}
         """Jobs that stand before the head because their lane was blocked, by key."""
+        self.met_lanes = False
 
     def run(self) -> list[float] | None:
-        """Until the last job starts."""
-        ends, last, most = self.ends, len(self.jobs) - 1, self.rules.concurrency
+        """Seconds until the start of each job, `inf` for those after the one asked for; None if that never starts."""
+        ends, most = self.ends, self.rules.concurrency
         steps = 0
         while steps < _MOST_STEPS:
             while ends and ends[0][0] <= self.now:
@@ -70,10 +72,10 @@ class _Roll:
             if len(ends) >= most and not self.state.paused:
                 self.now = ends[0][0]  # which is what the rules would say
                 continue
-            index, found = self._first(last)
+            index, found = self._first()
             if index is not None:
                 self._start(index)
-                if index == last:
+                if index == self.target:
                     return self.starts
                 steps = 0
                 continue
@@ -92,16 +94,15 @@ class _Roll:
         now, job = self.now, self.jobs[index]
         job.started_at = now
         self.starts[index] = now - self.began
-        if index < len(self.durations):
-            self.state.pacing = self.rules.charge(self.state.pacing, now, job, len(self.ends))
-            heapq.heappush(self.ends, (now + self.durations[index], index, job))
+        self.state.pacing = self.rules.charge(self.state.pacing, now, job, len(self.ends))
+        heapq.heappush(self.ends, (now + self.durations[index], index, job))
 
     def _end(self, job: JobFacts) -> None:
         state = self.state
         state.pacing = self.rules.give_back(state.pacing, self.now, job, _SUCCESS, len(self.ends))
         state.failures = 0
 
-    def _first(self, last: int) -> tuple[int | None, When]:
+    def _first(self) -> tuple[int | None, When]:
         """The first job that may start now, or when to ask again."""
         if not self.lanes:
             found = self._ask(self.head)
@@ -110,9 +111,9 @@ class _Roll:
                 return self.head - 1, found
             if not found.lane and not found.never:
                 return None, found
-        return self._among_lanes(last)
+        return self._among_lanes()
 
-    def _among_lanes(self, last: int) -> tuple[int | None, When]:
+    def _among_lanes(self) -> tuple[int | None, When]:
         """The same as a store does it: a blocked lane does not block the others."""
         upcoming = _NEVER
         for key in sorted(self.lanes, key=lambda key: self.lanes[key][0]):
@@ -122,7 +123,7 @@ class _Roll:
             if not found.lane:
                 return None, found
             upcoming = min(found, upcoming, key=lambda one: one.at)
-        while self.head <= last:
+        while self.head < len(self.jobs):
             index = self.head
             key = self.jobs[index].key
             if key not in self.lanes:
@@ -130,13 +131,14 @@ class _Roll:
                 if found.at <= self.now:
                     self.head += 1
                     return index, found
-                if found.never and index < last:  # it stops nobody
+                if found.never and index != self.target:  # it stops nobody
                     self.head += 1
                     continue
                 if not found.lane:
                     return None, found
                 upcoming = min(found, upcoming, key=lambda one: one.at)
                 self.lanes[key] = deque()
+                self.met_lanes = True
             self.lanes[key].append(index)
             self.head += 1
         return None, upcoming

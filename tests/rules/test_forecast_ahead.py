@@ -206,7 +206,7 @@ class Bench:
         return starts
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(sorted(TASKS)), st.sampled_from([None, "a", "b", "c"]), st.integers(0, 2)),
