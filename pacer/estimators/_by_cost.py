@@ -20,7 +20,10 @@ _SMALLEST_COST, _LARGEST_COST = 1e-12, 1e15
 
 
 class Line(TypedDict):
-    """Weighted moments of cost and duration of so many jobs, and what came of the durations that were foretold."""
+    """Weighted moments of cost and duration of so many jobs, and what came of the durations that were foretold.
+
+    `before_row` is the line before the row that the record is at: cost, duration and slope.
+    """
 
     count: int
     cost: float
@@ -28,6 +31,7 @@ class Line(TypedDict):
     cost_variance: float
     covariance: float
     record: TrackRecord
+    before_row: list[float]
 
 
 class ByCostState(TypedDict):
@@ -45,7 +49,7 @@ class Fit:
     cost: float
     duration: float
     slope: float
-    slope_sd: float
+    slope_sd: float = 0.0
 
     def at(self, cost: float) -> float:
         """The duration on the line."""
@@ -90,7 +94,7 @@ class ByCost:
     Not for a duration that grows faster than its cost: the line is too low at both ends. Not where cost and duration
     have nothing to do with each other: `WindowedQuantile` has their true distribution instead of a log-normal one.
 
-    State: two times five numbers and seven of how far the line has been off.
+    State: two times eight numbers, and eight of how far the line has been off.
 
     Args:
         initial: Seconds that a job is taken to last before one has been seen, above 0; 60 by default.
@@ -134,9 +138,7 @@ class ByCost:
     def _extended(self, line: Line, cost: float, duration: float) -> Line:
         """The line with one more point (West 1979), which is first held against what was foretold for it."""
         foretold = faded(self.initial, self._fit(line).at(cost), line["count"])
-        # What this duration says of a job of mean cost: rows of jobs of any costs are then held against one level.
-        level = faded(self.initial, line["duration"], line["count"])
-        at_mean_cost = duration * level / max(foretold, LEAST_DURATION)
+        before_row = Fit(*line["before_row"]) if line["record"]["size"] else self._fit(line)
         weight = max(self.weight, 1 / (line["count"] + 1))
         aside, above = cost - line["cost"], duration - line["duration"]
         return {
@@ -145,7 +147,15 @@ class ByCost:
             "duration": line["duration"] + weight * above,
             "cost_variance": (1 - weight) * (line["cost_variance"] + weight * aside * aside),
             "covariance": (1 - weight) * (line["covariance"] + weight * aside * above),
-            "record": came_true(line["record"], level, at_mean_cost, self._effective(line), self._effective_in_the_end),
+            "record": came_true(
+                line["record"],
+                foretold,
+                duration,
+                self._effective(line),
+                self._effective_in_the_end,
+                before_row=before_row.at(cost),
+            ),
+            "before_row": [before_row.cost, before_row.duration, before_row.slope],
         }
 
     def _fit(self, line: Line) -> Fit:
@@ -177,4 +187,12 @@ class ByCost:
 
 
 def _no_line() -> Line:
-    return {"count": 0, "cost": 0.0, "duration": 0.0, "cost_variance": 0.0, "covariance": 0.0, "record": blank()}
+    return {
+        "count": 0,
+        "cost": 0.0,
+        "duration": 0.0,
+        "cost_variance": 0.0,
+        "covariance": 0.0,
+        "record": blank(),
+        "before_row": [0.0, 0.0, 0.0],
+    }

@@ -10,7 +10,7 @@ import attrs
 from typing_extensions import TypedDict
 
 from pacer._durations import LEAST_DURATION
-from pacer._job import Outcome, OutcomeKind
+from pacer._job import JobRecord, Outcome, OutcomeKind
 from pacer._validation import positive
 from pacer.estimators._inner import an_estimator
 from pacer.estimators._track_record import BLOCK, LONGEST
@@ -32,13 +32,30 @@ _NARROWEST, _WIDEST = -1.0, 5.0
 _LEAST_DEVIATION, _MOST_DEVIATION = 0.01, 1.3
 
 
+class Like(TypedDict):
+    """What estimators look at in a job."""
+
+    task: str
+    key: str | None
+    priority: int
+    cost: dict[str, float]
+
+
 class Row(TypedDict):
-    """Durations in a row: their sum so far, how many, and the bounds that were promised for the sum of all."""
+    """Durations in a row: their sum so far, how many, and the bounds that were promised for the sum of all.
+
+    `like` is the first job. The bounds are for jobs like it, and the durations of others are taken in proportion to
+    what was foretold for them and for it.
+    """
 
     sum: float
     size: int
     low: float
     high: float
+    like: Like | None
+
+
+_NO_ROW: Row = {"sum": 0.0, "size": 0, "low": 0.0, "high": 0.0, "like": None}
 
 
 class CalibratedState(TypedDict):
@@ -81,7 +98,7 @@ class Calibrated:
     Not around an estimator that is honest by itself and sees durations of one distribution: `WindowedQuantile` is, and
     there calibration adds only its own restlessness. Not for a cure of a wrong mean.
 
-    State: the inner estimator's, and seven numbers.
+    State: the inner estimator's, seven numbers, and what a job looks like (task, key, priority and cost).
 
     Args:
         estimator: What learns and predicts.
@@ -101,13 +118,12 @@ class Calibrated:
     def initial_state(self) -> CalibratedState:
         """The inner estimator as it is."""
         usual = self._usual_deviate
-        row: Row = {"sum": 0.0, "size": 0, "low": 0.0, "high": 0.0}
         return {
             "inner": self.estimator.initial_state(),
             "low": -usual,
             "high": usual,
             "scale": 0.0,
-            "row": row,
+            "row": {**_NO_ROW},
         }
 
     def observed(self, state: CalibratedState, job: JobFacts, duration: float, outcome: Outcome) -> CalibratedState:
@@ -118,7 +134,7 @@ class Calibrated:
         found = self.estimator.predict(state["inner"], job)
         below = duration < _at(found, state["low"])
         above = duration > _at(found, state["high"])
-        scale, row = self._row(state, found, duration)
+        scale, row = self._row(state, job, found, duration)
         return {
             "inner": learned,
             "low": state["low"] - self.step * (below - self._miss),
@@ -137,18 +153,21 @@ class Calibrated:
             quantiles=tuple(_at(found, middle + stretch * deviate) for deviate in self._deviates()),
         )
 
-    def _row(self, state: CalibratedState, found: Durations, duration: float) -> tuple[float, Row]:
+    def _row(self, state: CalibratedState, job: JobFacts, found: Durations, duration: float) -> tuple[float, Row]:
         """The scale and the row after one more duration."""
-        row, scale = state["row"], state["scale"]
-        if row["size"] == 0:
+        row, scale, like = state["row"], state["scale"], _like(job)
+        if row["like"] is None:
             total = _for_sums(found, scale).total(BLOCK)
-            row = {**row, "low": total.quantile(self._miss), "high": total.quantile(1 - self._miss)}
+            row = {**row, "low": total.quantile(self._miss), "high": total.quantile(1 - self._miss), "like": like}
+        elif row["like"] != like:
+            first = self.estimator.predict(state["inner"], JobRecord(job.id, **row["like"]))
+            duration = min(duration * first.mean / max(found.mean, LEAST_DURATION), LONGEST)
         row = {**row, "sum": row["sum"] + duration, "size": row["size"] + 1}
         if row["size"] < BLOCK:
             return scale, row
         missed = not row["low"] <= row["sum"] <= row["high"]
         scale += _SUM_STEP * (missed - 2 * self._miss)
-        return min(max(scale, _NARROWEST), _WIDEST), {"sum": 0.0, "size": 0, "low": 0.0, "high": 0.0}
+        return min(max(scale, _NARROWEST), _WIDEST), {**_NO_ROW}
 
     @property
     def _miss(self) -> float:
@@ -167,6 +186,10 @@ class Calibrated:
         for index in {math.floor(place), math.ceil(place)}:
             deviates[index], deviates[-1 - index] = -self._usual_deviate, self._usual_deviate
         return deviates
+
+
+def _like(job: JobFacts) -> Like:
+    return {"task": job.task, "key": job.key, "priority": job.priority, "cost": dict(job.cost)}
 
 
 def _for_sums(found: Durations, scale: float) -> Durations:

@@ -39,7 +39,7 @@ class MovingAverage:
     Not where the duration of one job has to be foretold well: the distribution is taken as log-normal, and the mean of
     the last few durations is a noisy one; `WindowedQuantile` does better on both.
 
-    State: the mean, and seven numbers of how far it has been off.
+    State: the mean, and eight numbers of how far it has been off.
 
     Args:
         initial: Seconds that a job is taken to last before one has been seen, above 0; 60 by default.

@@ -50,8 +50,8 @@ class StreamingQuantile:
     Not for short histories: below some hundred durations `WindowedQuantile` has them exactly, in less space. Not for
     jobs of different kinds or sizes in one queue (see `PerKind` and `ByCost`).
 
-    State: two numbers for each bucket in use, and ten more. Durations between 1 and 1000 s have at most 346 buckets at
-    1 %, usually half of them: about 5 kB, however many durations are remembered.
+    State: two numbers for each bucket in use, and eleven more. Durations between 1 and 1000 s have at most 346 buckets
+    at 1 %; 250 buckets are 7 kB, however many durations are remembered.
 
     Args:
         initial: Seconds that a job is taken to last before one has been seen, above 0; 60 by default.

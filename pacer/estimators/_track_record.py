@@ -29,12 +29,23 @@ _MOST = 100.0
 LONGEST = 1e9
 
 
+class _Row(TypedDict):
+    foretold: float
+    squares: float
+    sum: float
+    size: int
+
+
+_NO_ROW: _Row = {"foretold": 0.0, "squares": 0.0, "sum": 0.0, "size": 0}
+
+
 class TrackRecord(TypedDict):
     """What came of the means that were foretold, all relative to them.
 
     `spread` is the mean square of `duration / mean - 1`, over `seen` durations; `drift` that of `log(mean of a row /
-    mean before it)`, less what chance explains, over `rows`. Of the row that is under way: `foretold` is the mean
-    before it, `sum` that of its `size` durations. One mapping, made anew as a whole: this is on the path of each job.
+    mean before it)`, less what chance explains, over `rows`. Of the row that is under way: `sum` is that of its `size`
+    durations, `foretold` that of the means which were foretold for them before it, and `squares` that of their squares.
+    One mapping, made anew as a whole: this is on the path of each job.
     """
 
     spread: float
@@ -42,13 +53,14 @@ class TrackRecord(TypedDict):
     drift: float
     rows: int
     foretold: float
+    squares: float
     sum: float
     size: int
 
 
 def blank() -> TrackRecord:
     """Nothing has come true yet: a deviation as large as the mean."""
-    return {"spread": 1.0, "seen": 0, "drift": 0.0, "rows": 0, "foretold": 0.0, "sum": 0.0, "size": 0}
+    return {"spread": 1.0, "seen": 0, "drift": 0.0, "rows": 0, **_NO_ROW}
 
 
 def came_true(
@@ -58,38 +70,43 @@ def came_true(
     effective: float,
     remembered: float | None = None,
     settled: float = _SETTLED,
+    before_row: float | None = None,
 ) -> TrackRecord:
     """The record after a duration of which `mean` was foretold.
 
     `effective` is the number of durations that the mean stands for: `spread` is freed from the mean's own error, a
     share `1 / (1 + effective)` of it. It is an average over ten times as many durations, or ten times `remembered`; at
     first later ones weigh more, for they were foretold with less of the prior. Rows begin after `settled` durations.
+    `before_row` is what was foretold for this job before the row began, by default the same as for the row's first.
     """
     mean = max(mean, LEAST_DURATION)
     off = min(duration / mean - 1, _MOST)
     seen, size = record["seen"] + 1, record["size"]
     pace = max(2 / (seen + 2), 1 / (_LONGER * (remembered or effective)))
     spread = record["spread"] + pace * (off * off * effective / (1 + effective) - record["spread"])
+    if before_row is None:
+        before_row = record["foretold"] / size if size else mean
     begun: TrackRecord = {
         "spread": spread,
         "seen": seen,
         "drift": record["drift"],
         "rows": record["rows"],
-        "foretold": record["foretold"] if size else mean,
+        "foretold": record["foretold"] + before_row,
+        "squares": record["squares"] + before_row * before_row,
         "sum": record["sum"] + duration,
         "size": size + 1,
     }
     if seen <= settled:
-        return {**begun, "sum": 0.0, "size": 0}
+        return {**begun, **_NO_ROW}
     return begun if size + 1 < BLOCK else _row_ended(begun, effective)
 
 
 def _row_ended(record: TrackRecord, effective: float) -> TrackRecord:
-    ratio = min(max(record["sum"] / record["size"] / record["foretold"], 1 / _MOST), _MOST)
-    chance = record["spread"] * (1 / record["size"] + 1 / effective)
+    ratio = min(max(record["sum"] / record["foretold"], 1 / _MOST), _MOST)
+    chance = record["spread"] * (record["squares"] / record["foretold"] ** 2 + 1 / effective)
     pace = max(1 / (record["rows"] + 1), 1 / _ROWS_REMEMBERED)
     drift = record["drift"] + pace * (math.log(ratio) ** 2 - chance - record["drift"])
-    return {**record, "drift": drift, "rows": record["rows"] + 1, "sum": 0.0, "size": 0}
+    return {**record, "drift": drift, "rows": record["rows"] + 1, **_NO_ROW}
 
 
 def spread_and_uncertainty(record: TrackRecord, mean: float, effective: float) -> tuple[float, float]:

@@ -41,7 +41,7 @@ class WindowedQuantile:
     (see `PerKind` and `ByCost`). Not for a queue that has to forget at once: a change is known in full after `window`
     jobs.
 
-    State: `window` numbers, and seven of how far the mean has been off. It is written after each job: about 2 kB for
+    State: `window` numbers, and eight of how far the mean has been off. It is written after each job: about 2 kB for
     100 durations. For thousands take `StreamingQuantile`.
 
     Args:

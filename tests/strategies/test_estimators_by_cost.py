@@ -110,6 +110,23 @@ def test_the_farther_from_what_was_seen_the_less_sure():
     assert relative[0] < relative[1] < relative[2] < relative[3]
 
 
+def test_rows_of_jobs_of_any_size_are_no_sign_of_a_moving_line():
+    """Sums of them differ, but not from what the line says; when the line itself moves they do."""
+    estimator, random = ByCost(), Random(6)
+
+    def points(count, each):
+        sizes = [10 ** random.uniform(1, 4) for _ in range(count)]
+        return [(size, (1 + each * size) * random.lognormvariate(0, 0.3)) for size in sizes]
+
+    state = learned(estimator, points(3000, 0.01))
+    before = estimator.predict(state, job(3000))
+    assert before.uncertainty < 0.1 * before.mean
+    for each in (0.02, 0.01, 0.03, 0.01):
+        state = learned(estimator, points(150, each), state)
+    after = estimator.predict(state, job(3000))
+    assert after.uncertainty > 0.2 * after.mean
+
+
 def test_long_jobs_vary_more_than_short_ones():
     """In proportion to what is foretold for them."""
     estimator = ByCost()

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pacer import Outcome, OutcomeKind
-from pacer.estimators import Calibrated, MovingAverage, StreamingQuantile, WindowedQuantile
+from pacer.estimators import ByCost, Calibrated, MovingAverage, StreamingQuantile, WindowedQuantile
 from pacer.protocols import Durations
 from pacer.testing import SampleJob
 
@@ -225,6 +225,18 @@ def test_sums_that_are_steadier_than_foretold_become_narrower():
     share, found = sums_covered(Calibrated(Stubborn(sd=2.5)), one)
     assert share == pytest.approx(0.8, abs=0.07)
     assert found.sd < 1.5
+
+
+def test_sums_of_jobs_of_any_size_are_held_against_what_was_foretold_for_each():
+    """A row that begins with a small job is no surprise when large ones follow."""
+    estimator, random = Calibrated(ByCost()), Random(6)
+    state = estimator.initial_state()
+    for _ in range(4000):
+        tokens = 10 ** random.uniform(1, 4)
+        job = SampleJob(cost={"tokens": tokens})
+        state = estimator.observed(state, job, 0.01 * tokens * random.lognormvariate(0, 0.3), SUCCESS)
+    assert abs(state["scale"]) < 1
+    assert estimator.predict(state, SampleJob(cost={"tokens": 1000})).uncertainty < 3
 
 
 @pytest.mark.parametrize("inner", [MovingAverage(), StreamingQuantile()], ids=str)
