@@ -73,12 +73,9 @@ def _carried_by(error: BaseException) -> Answer | None:
     for source in (response, error):  # `is None`, because a refusal is falsy in requests
         status = None if source is None else _status(source)
         if status is not None:
-            headers = getattr(source, "headers", None)
-            if headers is None:
-                headers = getattr(error, "headers", None)
             return Answer(
                 status=status,
-                headers=read_headers(headers),
+                headers=read_headers(getattr(source, "headers", None)),
                 host=_host(source),
                 **_explanation(_body(error, response)),
             )

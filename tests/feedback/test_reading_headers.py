@@ -44,6 +44,10 @@ def report(name: str, **said: float) -> LimitReport:
         ("1h2m3.5s", 3723.5),
         ("7.66s", 7.66),
         ("250us", 0.00025),
+        ("250µs", 0.00025),
+        ("250\u03bcs", 0.00025),
+        ("2000000ns", 0.002),
+        ("1d", 86400.0),
         ("Wed, 21 Oct 2026 07:28:30 GMT", 30.0),  # IMF-fixdate
         ("Wednesday, 21-Oct-26 07:28:30 GMT", 30.0),  # RFC 850
         ("Wed Oct 21 07:28:30 2026", 30.0),  # asctime
@@ -57,6 +61,7 @@ def report(name: str, **said: float) -> LimitReport:
         ("2026-10-21T09:28:45.5+02:00", 45.5),
         ("2026-10-21t07:28:45z", 45.0),
         (str(YEAR), float(YEAR)),
+        (f"{YEAR}s", float(YEAR)),
         (str(int(NOW.timestamp()) + 90), 90.0),  # a Unix time, against the RFC
         (str(int(NOW.timestamp() + 90) * 1000), 90.0),  # in milliseconds
         (str(int(NOW.timestamp()) - 10), 0.0),
@@ -89,6 +94,7 @@ def test_a_wait_is_read_however_it_is_written(value: str, seconds: float) -> Non
         "6m0",
         "6.0.0s",
         str(YEAR + 1),
+        f"{YEAR + 1}s",
         "1000000000000",  # 10^12: no wait, and as a Unix time in milliseconds in 2001
         "9" * 5000,
         f"{10**11}s",
@@ -137,6 +143,24 @@ def test_the_answers_own_date_goes_before_a_clock_that_may_be_wrong() -> None:
     assert retry_after(headers, now=NOW + timedelta(hours=5)) == 30.0
     assert retry_after({**headers, "Age": "600"}, now=NOW + timedelta(seconds=10)) == 20.0
     assert retry_after({**headers, "Date": "yesterday"}, now=NOW + timedelta(seconds=10)) == 20.0
+
+
+@pytest.mark.parametrize(
+    ("two_digits", "four_digits"),
+    [
+        ("Sunday, 06-Nov-94 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:27 GMT"),
+        ("Thursday, 01-Jan-70 00:00:10 GMT", "Thu, 01 Jan 1970 00:00:00 GMT"),
+        ("Tuesday, 01-Jan-69 00:00:10 GMT", "Tue, 01 Jan 2069 00:00:00 GMT"),
+    ],
+)
+def test_a_year_of_two_digits_is_of_the_century_that_is_near(two_digits: str, four_digits: str) -> None:
+    assert retry_after({"Date": four_digits, "Retry-After": two_digits}) == 10.0
+
+
+def test_numbers_are_unix_times_from_yesterday_until_a_year_from_now() -> None:
+    at = int(NOW.timestamp())
+    waits = [retry_after({"retry-after": str(at + wait)}, now=NOW) for wait in (-86_401, -86_400, YEAR, YEAR + 1)]
+    assert waits == [None, 0.0, YEAR, None]
 
 
 @pytest.mark.parametrize("now", [math.nan, math.inf, datetime(2026, 10, 21)])  # noqa: DTZ001 - the point
@@ -254,6 +278,11 @@ def test_the_whole_syntax_of_structured_fields_is_passed_over_where_it_is_of_no_
     )
 
 
+def test_a_policy_without_a_quota_is_none() -> None:
+    headers = {"RateLimit-Policy": '"a";w=60, "b";q=9;w=0', "RateLimit": '"b";r=1'}
+    assert limits(headers) == (report("requests", limit=9.0, remaining=1.0),)
+
+
 def test_fields_that_came_twice_are_one_list() -> None:
     twice = [("RateLimit", '"a";r=5'), ("ratelimit", '"b";r=3;t=9')]
     assert limits(twice) == (report("requests", remaining=3.0, reset_in=9.0), report("requests/a", remaining=5.0))
@@ -335,6 +364,11 @@ class Hostile:
 def test_what_is_no_header_at_all_says_nothing(headers: object) -> None:
     assert retry_after(headers) is None
     assert limits(headers) == ()
+
+
+def test_endless_headers_are_not_read_to_their_end() -> None:
+    assert retry_after([(f"x-{number}", "1") for number in range(500)] + [("retry-after", "5")]) is None
+    assert retry_after([("retry-after", "5")] + [(f"x-{number}", "1") for number in range(500)]) == 5.0
 
 
 def test_a_date_with_its_comma_survives_headers_that_repeat() -> None:

@@ -158,6 +158,7 @@ def test_googles_retry_info_is_the_wait() -> None:
     expected = Outcome(THROTTLED, error="RESOURCE_EXHAUSTED", retry_after=26.0)
     assert outcome(httpx_error(429, body=body)) == expected
     assert outcome(httpx_error(429, body=[body])) == expected  # through its OpenAI-compatible interface
+    assert outcome(httpx_error(429, {"Retry-After": "3"}, body)).retry_after == 3.0
 
 
 def test_a_limit_of_0_is_no_matter_of_waiting() -> None:
@@ -328,6 +329,21 @@ def test_the_error_of_botocore_which_calls_a_throttle_400() -> None:
     assert outcome(ClientError({**response, "retryAfterSeconds": 9})).retry_after == 9.0
     response["Error"] = {"Code": "ValidationException", "Message": "no"}
     assert outcome(ClientError(response)).kind is FAILED
+
+
+@attrs.define
+class ApiError(Exception):
+    """Of SDKs that keep the parts of an answer and not the answer."""
+
+    status_code: int
+    headers: dict[str, str]
+    body: str
+
+
+def test_the_error_of_an_sdk_that_keeps_no_response() -> None:
+    assert outcome(ApiError(429, HEADERS, json.dumps(CODED))) == EXPECTED
+    too_long = json.dumps({**CODED, "text": "x" * 100_000})
+    assert outcome(ApiError(429, HEADERS, too_long)) == attrs.evolve(EXPECTED, error="HTTP 429")
 
 
 @pytest.mark.parametrize(
