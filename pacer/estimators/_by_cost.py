@@ -10,7 +10,15 @@ from typing_extensions import TypedDict
 from pacer._durations import LEAST_DURATION
 from pacer._job import Outcome, OutcomeKind
 from pacer._validation import positive, seconds, share
-from pacer.estimators._track_record import LONGEST, TrackRecord, blank, came_true, faded, spread_and_uncertainty
+from pacer.estimators._track_record import (
+    LONGEST,
+    TrackRecord,
+    blank,
+    came_true,
+    faded,
+    prior_share,
+    spread_and_uncertainty,
+)
 from pacer.protocols import Durations, JobFacts
 
 # A job is never expected to take less than this share of the mean duration, however little it uses.
@@ -89,7 +97,7 @@ class ByCost:
     that will be known when the next duration has to be foretold, and what estimates are worth is then in the spread.
     Jobs that do not name the dimension are foretold by the mean of such jobs, and do not bend the line.
 
-    Before any job has run, `initial` is both the expected duration and its standard deviation: a wide interval.
+    Before any job has run, `initial` is the expected duration, its standard deviation and its uncertainty.
 
     Not for a duration that grows faster than its cost: the line is too low at both ends. Not where cost and duration
     have nothing to do with each other: `WindowedQuantile` has their true distribution instead of a log-normal one.
@@ -131,7 +139,8 @@ class ByCost:
         line = state["others"] if cost is None else state["named"]
         fit, effective = self._fit(line), self._effective(line)
         mean = min(faded(self.initial, fit.at(cost or 0.0), line["count"]), LONGEST)
-        sd, uncertainty = spread_and_uncertainty(line["record"], mean, effective)
+        prior = self.initial * prior_share(line["count"])
+        sd, uncertainty = spread_and_uncertainty(line["record"], mean, effective, prior)
         aside = fit.slope_sd * abs((cost or 0.0) - fit.cost)
         return Durations(mean, sd, min(math.hypot(uncertainty, aside), LONGEST))
 

@@ -32,8 +32,9 @@ class MovingAverage:
     `(d / mean - 1)**2`, over the means as they were foretold, the standard deviation of one duration is
     `mean * sqrt(r)`. The uncertainty of the mean is `mean * sqrt(r / n + m)`, where m says how far the mean moves: by
     how much more than chance explains the means of 20 durations in a row differed from what was foretold before them.
+    What is left of `initial` in the mean, `(1 - w)**k` of it after k durations, is an error of that size too.
 
-    Before any job has run, `initial` is both the expected duration and its standard deviation: a wide interval.
+    Before any job has run, `initial` is the expected duration, its standard deviation and its uncertainty.
 
     Not for jobs of very different kinds in one queue: their mean describes none of them (see `PerKind` and `ByCost`).
     Not where the duration of one job has to be foretold well: the distribution is taken as log-normal, and the mean of
@@ -68,7 +69,8 @@ class MovingAverage:
 
     def predict(self, state: MovingAverageState, job: JobFacts) -> Durations:
         """The same for every job."""
-        sd, uncertainty = spread_and_uncertainty(state["record"], state["mean"], self._effective)
+        prior = self.initial * (1 - self.weight) ** state["record"]["seen"]
+        sd, uncertainty = spread_and_uncertainty(state["record"], state["mean"], self._effective, prior)
         return Durations(state["mean"], sd, uncertainty)
 
     @property

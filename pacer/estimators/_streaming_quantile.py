@@ -8,7 +8,15 @@ from typing_extensions import TypedDict
 from pacer._job import Outcome, OutcomeKind
 from pacer._validation import positive, seconds, share, whole
 from pacer.estimators._sketch import Sketch, added, empty, quantiles
-from pacer.estimators._track_record import ENOUGH, TrackRecord, blank, came_true, faded, spread_and_uncertainty
+from pacer.estimators._track_record import (
+    ENOUGH,
+    TrackRecord,
+    blank,
+    came_true,
+    faded,
+    prior_share,
+    spread_and_uncertainty,
+)
 from pacer.protocols import Durations, JobFacts
 
 # More values would not change the quantiles that anybody asks for.
@@ -90,7 +98,8 @@ class StreamingQuantile:
     def predict(self, state: StreamingQuantileState, job: JobFacts) -> Durations:
         """The same for every job."""
         mean, effective = self._mean(state), self._effective(state)
-        sd, uncertainty = spread_and_uncertainty(state["record"], mean, effective)
+        prior = self.initial * prior_share(state["count"])
+        sd, uncertainty = spread_and_uncertainty(state["record"], mean, effective, prior)
         if state["count"] < ENOUGH:
             return Durations(mean, sd, uncertainty)
         values = quantiles(state["sketch"], min(state["count"], _MOST_VALUES))

@@ -109,19 +109,25 @@ def _row_ended(record: TrackRecord, effective: float) -> TrackRecord:
     return {**record, "drift": drift, "rows": record["rows"] + 1, **_NO_ROW}
 
 
-def spread_and_uncertainty(record: TrackRecord, mean: float, effective: float) -> tuple[float, float]:
+def spread_and_uncertainty(record: TrackRecord, mean: float, effective: float, prior: float) -> tuple[float, float]:
     """Standard deviations of one duration and of the mean, in seconds, for a mean over `effective` durations.
 
-    `mean * sqrt(spread)`, and `mean * sqrt(spread / effective + exp(drift) - 1)`: the mean's own error, and that it
-    moves.
+    The first is `mean * sqrt(spread)`. The second has three parts: the mean's own error, `mean * sqrt(spread /
+    effective)`; that it moves, `mean * sqrt(exp(drift) - 1)`; and the seconds of the `prior` that are still in it, of
+    which nothing is known but their size.
     """
     spread = record["spread"]
     drift = math.expm1(min(max(record["drift"], 0.0), 4.0))
     sd = mean * math.sqrt(spread)
-    return min(sd, LONGEST), min(mean * math.sqrt(spread / effective + drift), LONGEST)
+    return min(sd, LONGEST), min(math.hypot(mean * math.sqrt(spread / effective + drift), prior), LONGEST)
+
+
+def prior_share(seen: int) -> float:
+    """The share of the prior after so many durations: it halves with each of them."""
+    return 0.5**seen
 
 
 def faded(initial: float, mean: float, seen: int) -> float:
-    """A mean of so many durations, blended with the prior, whose share halves with each of them."""
-    share = 0.5**seen
+    """A mean of so many durations, blended with the prior."""
+    share = prior_share(seen)
     return share * initial + (1 - share) * mean

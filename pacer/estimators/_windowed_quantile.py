@@ -9,7 +9,15 @@ from typing_extensions import TypedDict
 
 from pacer._job import Outcome, OutcomeKind
 from pacer._validation import positive, seconds, whole
-from pacer.estimators._track_record import ENOUGH, TrackRecord, blank, came_true, faded, spread_and_uncertainty
+from pacer.estimators._track_record import (
+    ENOUGH,
+    TrackRecord,
+    blank,
+    came_true,
+    faded,
+    prior_share,
+    spread_and_uncertainty,
+)
 from pacer.protocols import Durations, JobFacts
 
 
@@ -28,14 +36,14 @@ class WindowedQuantile:
     does not exceed it with just that chance, whatever the distribution (see `Durations.of_sample`). Quantiles are used
     from 10 durations on; before, the distribution is taken as log-normal.
 
-    The mean is the window's, blended with `initial`, whose share halves with each duration. Its uncertainty has two
-    parts: the error of a mean of n durations, and that the mean moves while the window lags behind by half its length.
-    The second is measured: by how much more than chance explains the means of 20 durations in a row differed from what
-    was foretold before them. The standard deviation is remembered ten times longer than the window, relative to the
-    mean: of skewed durations, a window with a low mean has a low deviation too, and would be surest when it is most
-    wrong.
+    The mean is the window's, blended with `initial`, whose share halves with each duration. Its uncertainty has three
+    parts: the error of a mean of n durations; the share of `initial` in it; and that the mean moves while the window
+    lags behind by half its length. The last is measured: by how much more than chance explains the means of 20
+    durations in a row differed from what was foretold before them. The standard deviation is remembered ten times
+    longer than the window, relative to the mean: of skewed durations, a window with a low mean has a low deviation too,
+    and would be surest when it is most wrong.
 
-    Before any job has run, `initial` is both the expected duration and its standard deviation: a wide interval.
+    Before any job has run, `initial` is the expected duration, its standard deviation and its uncertainty.
 
     Not for jobs of different kinds or sizes in one queue, whose mixture it describes well but not which job is which
     (see `PerKind` and `ByCost`). Not for a queue that has to forget at once: a change is known in full after `window`
@@ -70,7 +78,8 @@ class WindowedQuantile:
         """The same for every job."""
         seen = state["window"]
         mean = self._mean(seen)
-        sd, uncertainty = spread_and_uncertainty(state["record"], mean, max(1, len(seen)))
+        prior = self.initial * prior_share(len(seen))
+        sd, uncertainty = spread_and_uncertainty(state["record"], mean, max(1, len(seen)), prior)
         if len(seen) < min(ENOUGH, self.window):
             return Durations(mean, sd, uncertainty)
         return Durations.of_sample(seen, mean=mean, sd=sd, uncertainty=uncertainty)

@@ -95,10 +95,11 @@ def test_its_spread_is_the_one_that_its_means_had():
 
 @pytest.mark.parametrize("weight", [0.05, 0.2, 1.0])
 def test_while_nothing_moves_the_uncertainty_is_that_of_an_exponential_average(weight):
-    """sqrt(w / (2 - w)) standard deviations; with weight 1 the mean is as uncertain as one job."""
+    """sqrt(w / (2 - w)) standard deviations, and what is left of the prior; with weight 1 as much as one job."""
     estimator = MovingAverage(weight=weight)
     one = found(estimator, [30.0, 40.0] * 8)
-    assert one.uncertainty == pytest.approx(one.sd * math.sqrt(weight / (2 - weight)))
+    prior = 60 * (1 - weight) ** 16
+    assert one.uncertainty == pytest.approx(math.hypot(one.sd * math.sqrt(weight / (2 - weight)), prior))
 
 
 # -- all of them -----------------------------------------------------------------------------------------------------
