@@ -129,5 +129,5 @@ class Result(Totals):
         return self.succeeded / self.makespan if self.makespan else 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data; the waits as percentiles."""
-        return attrs.asdict(self)
+        """As plain data for `json.dumps`, goodput and the share of 429s included."""
+        return attrs.asdict(self) | {"goodput": self.goodput, "throttled_share": self.throttled_share}

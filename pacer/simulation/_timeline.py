@@ -96,7 +96,7 @@ class Recording:
     _counts: dict[str, list[int]] = attrs.field(init=False, factory=lambda: {name: [0] * BINS for name in RECORDED})
     fresh: dict[str, array[float]] = attrs.field(init=False, factory=lambda: {name: array("d") for name in RECORDED})
     """Times that have not been counted yet."""
-    _room: int = attrs.field(init=False, default=FOLD)
+    _room: int = attrs.field(init=False, factory=lambda: FOLD)
 
     def add(self, kind: str, at: float) -> None:
         """One more."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import tracemalloc
 from array import array
 from random import Random
 
@@ -82,6 +84,34 @@ def test_spreads_of_several_clients_add_up():
 
 def test_nothing_is_spread_as_zeros():
     assert (Samples().spread().count, Samples().spread().p99) == (0, 0.0)
+
+
+@pytest.mark.parametrize("keep", [0, 1], ids=["shorter way", "longer way"])
+def test_the_memory_of_a_run_does_not_grow_with_its_finished_jobs(keep, monkeypatch):
+    for module in ("_samples.KEPT", "_timeline.FOLD", "_calm.FOLD"):
+        monkeypatch.setattr(f"pacer.simulation.{module}", 200)
+
+    def peak(jobs):
+        tracemalloc.start()
+        try:
+            simulate(Scheduler(pacing=TokenBucket(rate=3)), Poisson(2, jobs=jobs), Upstream(latency=0.1), keep=keep)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(100)  # what is made once
+    assert peak(3000) < 1.1 * peak(1000)
+
+
+def test_a_result_is_plain_data_too():
+    upstream = Upstream(limits=FixedWindowLimit(5, per=10), latency=0.1)
+    mix = JobMix(keys={"a": 1, "b": 1})
+    result = simulate([Scheduler(), Scheduler()], Poisson(1, jobs=50, mix=mix), upstream, keep=9, estimates=9)
+    data = json.loads(json.dumps(result.to_json()))
+    assert data["clients"]["client 2"]["succeeded"] == result.clients["client 2"].succeeded
+    assert (data["goodput"], data["throttled_share"]) == (result.goodput, result.throttled_share)
+    assert data["happenings"][0]["what"] == "arrived"
+    assert len(data["wait"]["percentiles"]) == 101
 
 
 # -- timelines -------------------------------------------------------------------------------------------------------
