@@ -150,7 +150,7 @@ class Calm:
                 succeeded.append(now)
                 left.append(now)
                 oracle_succeeded(now)
-                started_at, arrived_at = job.started_at, job.created_at
+                started_at, arrived_at = job.started_at, job.arrival.at
                 waits.append(started_at - arrived_at)
                 turnarounds.append(now - arrived_at)
                 run.last_asked, run.last_at = started_at, now
