@@ -11,6 +11,7 @@ from rich.console import Console
 
 import pacer
 from pacer._cli import missing
+from pacer._compare._command import compare, help_of, simulate
 
 app = typer.Typer(
     help="Run jobs against services that limit you.",
@@ -24,6 +25,10 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"pacer {pacer.__version__}")
         raise typer.Exit
+
+
+app.command(help=help_of(compare))(compare)
+app.command(help=help_of(simulate))(simulate)
 
 
 @app.callback()

@@ -1,0 +1,50 @@
+"""Where `--plot` goes: everything that can be known to be wrong is said before anything runs."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from pacer._compare._comparison import Comparison
+from pacer._compare._errors import ConfigError
+from pacer._compare._run import Trial
+
+KINDS: Final = ("png", "svg", "html")
+_KEY: Final = "--plot"
+
+
+def check_target(path: Path) -> None:
+    """Raise a ConfigError if no picture can be written there."""
+    if _kind(path) not in KINDS:
+        suffix = path.suffix or "no suffix"
+        raise ConfigError(_KEY, f"{path} has {suffix}; choices: {', '.join('.' + kind for kind in KINDS)}")
+    if find_spec("matplotlib") is None:
+        raise ConfigError(_KEY, "needs matplotlib; install it with: pip install 'pacer-scheduler[plot]'")
+    there = path.exists()
+    try:
+        with path.open("ab"):
+            pass
+    except OSError as error:
+        raise ConfigError(_KEY, f"{path} cannot be written: {error.strerror or error}") from error
+    if not there:
+        path.unlink()
+
+
+def write_picture(path: Path, comparison: Comparison, trials: Sequence[Trial]) -> None:
+    """A picture, or a page with table and picture, by the suffix of the path."""
+    from pacer._compare._page import page  # noqa: PLC0415 - matplotlib may be missing
+    from pacer._compare._plot import draw  # noqa: PLC0415
+
+    if _kind(path) == "html":
+        path.write_text(page(comparison, trials), encoding="utf-8")
+        return
+    drawn = io.BytesIO()
+    draw(drawn, _kind(path), trials)
+    path.write_bytes(drawn.getvalue())
+
+
+def _kind(path: Path) -> str:
+    return path.suffix.removeprefix(".").lower()

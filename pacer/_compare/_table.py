@@ -1,0 +1,156 @@
+"""The table, as columns of text; in a terminal with colours, elsewhere as plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+from typing import Final
+
+import attrs
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pacer._compare._comparison import Comparison
+from pacer._compare._figures import FIGURES, Figure, numbers, writer
+from pacer._compare._run import Trial
+from pacer._compare._verdict import verdict
+
+BEST: Final = "*"
+SPREAD: Final = "  least to most"
+_GAP: Final = 2
+_ROOM_FOR_NAMES: Final = 20
+"""Columns of the screen; where there are less, the spreads are left out."""
+_LEAST_NAMES: Final = 12
+
+
+@attrs.frozen
+class Column:
+    """A column of the table, as text.
+
+    Attributes:
+        title: With the unit.
+        cells: The medians, one for each candidate; "" if it was not measured.
+        spreads: From the least to the most of several runs; "" if they are written the same.
+        best: Which of them are the best; none if all are the same.
+    """
+
+    title: str
+    cells: Sequence[str]
+    spreads: Sequence[str]
+    best: Sequence[bool]
+
+
+def columns(trials: Sequence[Trial]) -> list[Column]:
+    """The columns that say something about these candidates."""
+    made = [_column(figure, trials) for figure in FIGURES]
+    return [column for column in made if column is not None]
+
+
+def _column(figure: Figure, trials: Sequence[Trial]) -> Column | None:
+    found = [numbers(figure, trial) for trial in trials]
+    medians = [median(values) for values in found if values]
+    if not medians or not figure.wanted([value for values in found for value in values]):
+        return None
+    alike = [
+        value for one in FIGURES if one.measure == figure.measure for trial in trials for value in numbers(one, trial)
+    ]
+    text, sign = writer(figure.measure, alike)
+    cells = [text(median(values)) if values else "" for values in found]
+    spreads = [_spread(text(min(values)), text(max(values))) if values else "" for values in found]
+    best = text(max(medians) if figure.most_is_best else min(medians))
+    marks = [cell == best and len(set(cells)) > 1 for cell in cells]
+    return Column(figure.title.format(sign), cells, spreads, marks)
+
+
+def _spread(least: str, most: str) -> str:
+    return "" if least == most else f"{least}-{most}"
+
+
+def rows(trials: Sequence[Trial]) -> list[list[str]]:
+    """Titles, then the cells of each candidate, the best ones marked, and a row of spreads if there are any."""
+    shown = columns(trials)
+    found = [["candidate", *(column.title for column in shown)]]
+    for index, trial in enumerate(trials):
+        marked = [column.cells[index] + (BEST if column.best[index] else " ") for column in shown]
+        found.append([trial.candidate.name, *marked])
+        spreads = [column.spreads[index] for column in shown]
+        if any(spreads):
+            found.append([SPREAD, *(f"{spread} " for spread in spreads)])
+    return found
+
+
+def plain(table: Sequence[Sequence[str]]) -> str:
+    """As a Markdown table that is aligned for reading."""
+    # A bar in a name would end the cell.
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in table]
+    widths = [max(map(len, column)) for column in zip(*escaped, strict=True)]
+    lines = []
+    for row in escaped:
+        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append(f"| {' | '.join([row[0].ljust(widths[0]), *cells])} |")
+    rule = "|".join(["", "-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:]), ""])
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def coloured(table: Sequence[Sequence[str]], width: int) -> Table:
+    """For a terminal: names and titles are folded where it is narrow, numbers never."""
+    needed = _needed(table)
+    if width - sum(needed) < _ROOM_FOR_NAMES:
+        table = [row for row in table if row[0] != SPREAD]
+        needed = _needed(table)
+    longest = max(len(row[0]) for row in table)
+    names = min(longest, max(_LEAST_NAMES, width - sum(needed)))
+    made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, _GAP, 0, 0))
+    made.add_column(table[0][0], width=names, overflow="fold", vertical="bottom")
+    for title, columns_needed in zip(table[0][1:], needed, strict=True):
+        made.add_column(title, justify="right", width=columns_needed - _GAP, overflow="fold", vertical="bottom")
+    for row in table[1:]:
+        made.add_row(*(Text(cell, style=_style(row, cell)) for cell in row))
+    return made
+
+
+def _needed(table: Sequence[Sequence[str]]) -> list[int]:
+    """How wide the columns of numbers have to be, with the gaps before them."""
+    columns = list(zip(*table, strict=True))[1:]
+    return [_GAP + max(map(len, (*column[0].split(), *column[1:]))) for column in columns]
+
+
+def _style(row: Sequence[str], cell: str) -> str:
+    return "dim" if row[0] == SPREAD else "bold green" if cell.endswith(BEST) else ""
+
+
+def notes(trials: Sequence[Trial]) -> list[str]:
+    """What the table does not show: jobs that wait for ever, parts that did wrong."""
+    found = []
+    for trial in trials:
+        name = trial.candidate.name
+        for result in trial.results:
+            if result.stuck is not None:
+                found.append(f"{name}: {result.unfinished} jobs would wait for ever ({result.stuck})")
+            found += [f"{name}: {fault}" for fault in result.faults]
+    return list(dict.fromkeys(found))
+
+
+def headline(comparison: Comparison, trials: Sequence[Trial]) -> str:
+    """What was run."""
+    jobs = trials[0].results[0].arrived
+    runs = f"medians of {comparison.repeat} runs" if comparison.repeat > 1 else f"seed {comparison.seed}"
+    marks = f"; {BEST} marks the best" if len(trials) > 1 else ""
+    return f"{jobs} jobs of a {type(comparison.workload).__name__}, {runs}{marks}"
+
+
+def show(comparison: Comparison, trials: Sequence[Trial], console: Console) -> None:
+    """Print table, notes and verdict; where there is no terminal as plain text that is never cut off."""
+    table, sentence = rows(trials), verdict(trials, comparison.tolerated).sentence
+    if not console.is_terminal:
+        said = [headline(comparison, trials), "", plain(table), "", *notes(trials), sentence]
+        console.file.write("\n".join(said) + "\n")
+        return
+    console.print(Text(headline(comparison, trials)))
+    console.print()
+    console.print(coloured(table, console.width))
+    console.print()
+    for note in notes(trials):
+        console.print(Text(note, style="yellow"))
+    console.print(Text(sentence, style="bold"))
