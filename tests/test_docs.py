@@ -49,9 +49,10 @@ PUBLIC_MODULES = (
 )
 # Examples whose main() is run here, on these event loops, and whose output is in the file beside them.
 PRINTING = sorted(path.relative_to(EXAMPLES).with_suffix("").as_posix() for path in EXAMPLES.rglob("*.txt"))
-REAL_TIME = {"restart/mirror"}  # a database has a thread of its own
+REAL_TIME = {"restart/mirror", "simulation/history"}  # a database has a thread of its own
 ASYNCIO_ONLY = {"jobs/threads"}  # trio's virtual clock does not wait for threads
 WITH_A_TEST_OF_ITS_OWN = {
+    "feedback/tokens",
     "jobs/throttled",
     "fastapi_app",
     "tutorial/step1_background",
@@ -88,7 +89,11 @@ def page(name: str) -> str:
 def test_an_example_prints_what_its_page_shows(name: str, backend: Any, capsys: pytest.CaptureFixture[str]) -> None:
     if name in ASYNCIO_ONLY:
         backend = "asyncio"
-    run_virtual(load(name).main, backend=backend)
+    main = load(name).main
+    if inspect.iscoroutinefunction(main):
+        run_virtual(main, backend=backend)
+    else:
+        main()
     assert capsys.readouterr().out == shown_output(name)
 
 
@@ -146,6 +151,19 @@ async def serving(app: FastAPI) -> AsyncGenerator[httpx.AsyncClient]:
 def connect(example: ModuleType, upstream: FastAPI) -> None:
     """Let the example's OpenAI client talk to this upstream instead of one on a port."""
     example.client = example.client.with_options(http_client=httpx.AsyncClient(transport=httpx.ASGITransport(upstream)))
+
+
+def test_the_example_of_tokens_keeps_within_both_limits_of_the_demos_upstream(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    example = load("feedback/tokens")
+
+    async def main() -> None:
+        connect(example, create_upstream())
+        await example.main()
+
+    run_virtual(main)
+    assert capsys.readouterr().out == shown_output("feedback/tokens")
 
 
 PAPER = {"number": "8-1204", "text": "Kleine Anfrage. Wie viele Züge fielen im letzten Jahr auf der Strecke aus?"}
@@ -318,19 +336,46 @@ def test_every_option_of_a_job_is_documented() -> None:
     assert not [name for name in options if f"| `{name}` |" not in page("jobs.md")]
 
 
-@pytest.mark.parametrize(
-    "part",
-    [
-        getattr(importlib.import_module(module), name)
-        for module in ("pacer.backoff", "pacer.estimators", "pacer.pacing", "pacer.queues", "pacer.stores")
-        for name in importlib.import_module(module).__all__
-    ],
-    ids=lambda part: part.__name__,
-)
-def test_every_setting_of_a_part_is_documented_and_the_part_is_on_the_page_of_parts(part: type) -> None:
+FAMILIES = {
+    "pacer.pacing": "pacing.md",
+    "pacer.backoff": "backoff.md",
+    "pacer.estimators": "estimators.md",
+    "pacer.queues": "orders.md",
+}
+PARTS = [
+    getattr(importlib.import_module(module), name)
+    for module in (*FAMILIES, "pacer.stores")
+    for name in importlib.import_module(module).__all__
+]
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)
+def test_every_setting_of_a_part_is_documented(part: type) -> None:
     settings = {field.name for field in attrs.fields(part) if field.init}
     assert documented_arguments(part) == settings
-    assert f"`{part.__name__}" in page("parts.md")
+
+
+def rows(text: str, *, columns: int) -> list[list[str]]:
+    """The cells of every table row with so many columns."""
+    cells = [re.split(r"(?<!\\)\|", line.strip("| ")) for line in text.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in row] for row in cells if len(row) == columns]
+
+
+@pytest.mark.parametrize("module_name", FAMILIES)
+def test_the_page_of_a_family_has_one_row_for_each_strategy_with_code_that_runs(module_name: str) -> None:
+    """What it is, what it does, when to use it, when not, and its state: the first cell makes one of it."""
+    module = importlib.import_module(module_name)
+    names = {name: getattr(module, name) for name in module.__all__}
+    table = [row for row in rows(page(FAMILIES[module_name]), columns=5) if row[0].startswith("`")]
+    made = [type(eval(row[0].strip("`"), names)) for row in table]
+    assert sorted(kind.__name__ for kind in made) == sorted(module.__all__)
+    assert [row for row in table if not all(row)] == []
+
+
+def test_every_store_is_on_the_page_of_parts() -> None:
+    assert not [
+        part.__name__ for part in PARTS if "stores" in part.__module__ and part.__name__ not in page("parts.md")
+    ]
 
 
 def test_every_event_has_a_row() -> None:
@@ -340,6 +385,22 @@ def test_every_event_has_a_row() -> None:
 def test_every_error_has_a_row() -> None:
     errors = [name for name in pacer.__all__ if name.endswith("Error") or name == "Throttled"]
     assert not [name for name in errors if f"| `{name}` |" not in page("errors.md")]
+
+
+# -- pictures --------------------------------------------------------------------------------------------------------
+
+
+def test_the_pictures_are_what_their_script_makes_of_the_parts_as_they_are(tmp_path: Path) -> None:
+    script = DOCS / "pictures" / "make.py"
+    subprocess.run([sys.executable, str(script), str(tmp_path)], check=True, cwd=ROOT)
+    made = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.glob("*.svg")}
+    there = {name: (DOCS / "assets" / name).read_text(encoding="utf-8") for name in made}
+    assert [name for name in made if made[name] != there[name]] == [], "run `python docs/pictures/make.py` and look"
+
+
+def test_every_picture_is_on_a_page() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in DOCS.glob("*.md"))
+    assert not [path.name for path in (DOCS / "assets").glob("*.svg") if f'--8<-- "{path.name}"' not in text]
 
 
 # -- the state diagram -----------------------------------------------------------------------------------------------
