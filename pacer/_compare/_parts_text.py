@@ -14,7 +14,8 @@ from typing import Any, Final, NoReturn
 
 import attrs
 
-from pacer import BoundedQueue, Retry, backoff, estimators, pacing, queues, simulation
+import pacer
+from pacer import Retry, backoff, estimators, pacing, queues, simulation
 from pacer._compare._errors import ConfigError, choices
 
 LONGEST: Final = 4000
@@ -45,38 +46,40 @@ class Kind:
         return {**self.outer, **self.inner}
 
 
-def _family(module: Any) -> dict[str, type]:
-    return {name: getattr(module, name) for name in module.__all__}
+def _family(module: Any, *offers: str) -> dict[str, type]:
+    """What a module exports and can be made, as far as it has these methods and properties."""
+    exported = {name: getattr(module, name) for name in module.__all__}
+    return {
+        name: part
+        for name, part in exported.items()
+        if inspect.isclass(part)
+        and not getattr(part, "_is_protocol", False)
+        and all(_offers(part, name) for name in offers)
+    }
 
 
-def _these(*names: str) -> dict[str, type]:
-    return {name: getattr(simulation, name) for name in names}
+def _offers(part: type, name: str) -> bool:
+    """Whether it has a method or a property of this name; a field is neither."""
+    return hasattr(part, name) and not inspect.ismemberdescriptor(getattr(part, name))
 
 
-_PACING, _BACKOFF, _ESTIMATORS, _ORDERS = map(_family, (pacing, backoff, estimators, queues))
-_DISTRIBUTIONS = _these("Constant", "Exponential", "FoldedNormal", "LogNormal", "Uniform")
-_WORKLOADS = _these("Backlog", "Bursts", "ClosedLoop", "DayCurve", "History", "Poisson", "Trace")
-_UPSTREAM_PARTS = _these(
-    "BrownOut",
-    "ChangingLimit",
-    "CostLatency",
-    "FixedWindowLimit",
-    "GcraLimit",
-    "LoadedLatency",
-    "Outage",
-    "PerKeyLimit",
-    "SlidingWindowLimit",
-)
+_BACKOFF: Final = _family(backoff)
+_DISTRIBUTIONS: Final = _family(simulation, "draw")
+_UPSTREAM_PARTS: Final = {
+    **_family(simulation, "wait", "take", "report"),
+    **_family(simulation, "seconds"),
+    **_family(simulation, "strikes"),
+}
 
 KINDS: Final[Mapping[str, Kind]] = {
-    "pacing": Kind("a pacing policy", _PACING, {}),
+    "pacing": Kind("a pacing policy", _family(pacing), {}),
     "backoff": Kind("a backoff policy", _BACKOFF, {}),
-    "estimator": Kind("an estimator", _ESTIMATORS, {}),
-    "queue": Kind("a queue", {"BoundedQueue": BoundedQueue}, _ORDERS),
+    "estimator": Kind("an estimator", _family(estimators), {}),
+    "queue": Kind("a queue", _family(pacer, "admit", "wait_timeout"), _family(queues, "place")),
     "retry": Kind("a retry", {"Retry": Retry}, _BACKOFF),
     "lead": Kind("a distribution", _DISTRIBUTIONS, {}),
-    "workload": Kind("a workload", _WORKLOADS, {**_these("JobMix"), **_DISTRIBUTIONS}),
-    "upstream": Kind("an upstream", _these("Upstream"), {**_UPSTREAM_PARTS, **_DISTRIBUTIONS}),
+    "workload": Kind("a workload", _family(simulation, "arrivals"), {"JobMix": simulation.JobMix, **_DISTRIBUTIONS}),
+    "upstream": Kind("an upstream", {"Upstream": simulation.Upstream}, {**_UPSTREAM_PARTS, **_DISTRIBUTIONS}),
 }
 """By the key under which such a text stands."""
 

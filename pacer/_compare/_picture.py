@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -21,8 +20,10 @@ def check_target(path: Path) -> None:
     if _kind(path) not in KINDS:
         suffix = path.suffix or "no suffix"
         raise ConfigError(_KEY, f"{path} has {suffix}; choices: {', '.join('.' + kind for kind in KINDS)}")
-    if find_spec("matplotlib") is None:
-        raise ConfigError(_KEY, "needs matplotlib; install it with: pip install 'pacer-scheduler[plot]'")
+    try:
+        import matplotlib  # noqa: F401, PLC0415 - it may be missing
+    except ModuleNotFoundError as error:
+        raise ConfigError(_KEY, f"needs {error.name}; install it with: pip install 'pacer-scheduler[plot]'") from error
     there = path.exists()
     try:
         with path.open("ab"):
