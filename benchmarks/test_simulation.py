@@ -126,7 +126,7 @@ def peak(keep: int, jobs: int) -> Figures:
 
 @pytest.mark.parametrize("keep", [0, 1], ids=["shorter way", "longer way"])
 def test_memory_does_not_grow_with_the_number_of_finished_jobs(contest: Contest, keep: int) -> None:
-    sizes = [contest.size(200_000, 3_000), contest.size(800_000, 12_000)]
+    sizes = [contest.size(150_000, 3_000), contest.size(300_000, 6_000)]
     table = contest.run(
         f"memory of a run, {'longer' if keep else 'shorter'} way",
         {f"{jobs:,} jobs": partial(peak, keep, jobs) for jobs in sizes},
