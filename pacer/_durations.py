@@ -137,7 +137,7 @@ class Durations:
         end, at = self._end(-1 if index else 0)
         if sigma == 0 or end <= 0:
             return 1.0 if index else 0.0
-        return _NORMAL.cdf(at + math.log(elapsed / end) / sigma)
+        return _NORMAL.cdf(at + (math.log(elapsed) - math.log(end)) / sigma)
 
     def _moments_above(self, elapsed: float, done: float) -> tuple[float, float]:
         """The parts that jobs longer than `elapsed` have in the mean and in the mean square of the duration."""
@@ -147,7 +147,8 @@ class Durations:
             return _log_moments_above(mu, sigma, (math.log(elapsed) - mu) / sigma)
         last, at = self._end(-1)
         if elapsed >= last:
-            return _log_moments_above(math.log(last) - sigma * at, sigma, at + math.log(elapsed / last) / sigma)
+            beyond = (math.log(elapsed) - math.log(last)) / sigma
+            return _log_moments_above(math.log(last) - sigma * at, sigma, at + beyond)
         first, second = (
             _log_moments_above(math.log(last) - sigma * at, sigma, at)
             if sigma > 0

@@ -60,11 +60,10 @@ class MovingAverage:
         """Learn from a success."""
         if outcome.kind is not OutcomeKind.SUCCEEDED:
             return state
+        mean, weight, effective = state["mean"], self.weight, self._effective
         return {
-            "mean": state["mean"] * (1 - self.weight) + duration * self.weight,
-            "record": came_true(
-                state["record"], state["mean"], duration, self._effective, settled=_SETTLED * self._effective
-            ),
+            "mean": mean * (1 - weight) + duration * weight,
+            "record": came_true(state["record"], mean, duration, effective, effective, _SETTLED * effective),
         }
 
     def predict(self, state: MovingAverageState, job: JobFacts) -> Durations:

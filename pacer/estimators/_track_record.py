@@ -80,7 +80,8 @@ def came_true(
     `before_row` is what was foretold for this job before the row began, by default the same as for the row's first.
     """
     mean = max(mean, LEAST_DURATION)
-    off = min(duration / mean - 1, _MOST)
+    off = duration / mean - 1
+    off = min(off, _MOST)
     seen, size = record["seen"] + 1, record["size"]
     pace = max(2 / (seen + 2), 1 / (_LONGER * (remembered or effective)))
     spread = record["spread"] + pace * (off * off * effective / (1 + effective) - record["spread"])

@@ -7,7 +7,7 @@ from random import Random
 from statistics import fmean, pstdev, stdev
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pacer.protocols import Durations
@@ -144,6 +144,7 @@ def test_mean_and_quantiles_of_the_rest_are_of_one_distribution(kind):
 
 
 @given(values, st.floats(0, 1e12), levels, levels)
+@example([3.0, 4.0], 5e-324, 0.5, 0.5)
 def test_an_overdue_job_is_never_promised_to_end_at_once(seen, elapsed, p, q):
     durations = Durations.of_sample(seen)
     left = durations.remaining(elapsed)
