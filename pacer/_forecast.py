@@ -11,7 +11,7 @@ from pacer._draws import MANY, Course, courses, spread
 from pacer._durations import Durations
 from pacer._job import Estimate
 from pacer._roll import Roll
-from pacer._snapshot import LOOK_AHEAD, Facts, Snapshot, facts
+from pacer._snapshot import LOOK_AHEAD, Facts, QueueState, Snapshot, facts
 from pacer.protocols import JobFacts
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def forecast_start(rules: Rules, snapshot: Snapshot, job: JobFacts, position: in
         low, high = (seconds - low) * growth, (high - seconds) * growth
         seconds += (position - steps) * pace / (steps - 3 * steps // 4)
         low, high = seconds - low, seconds + high
+    low, high = _calibrated(snapshot.queue, seconds, low, high)
     own_delay = job.ready_at - snapshot.now
     return Estimate(max(seconds, own_delay), max(0.0, low, own_delay), max(high, own_delay))
 
@@ -121,3 +122,13 @@ def _summary(starts: Sequence[float], weights: Sequence[float]) -> tuple[float, 
     ordered = sorted(starts)
     edge = len(ordered) // 10 if len(ordered) == MANY else 0
     return mean, min(ordered[edge], mean), max(ordered[-1 - edge], mean)
+
+
+def _calibrated(state: QueueState, seconds: float, low: float, high: float) -> tuple[float, float]:
+    """The bounds of an interval, moved by what has been learned of the earlier ones."""
+    if state.low_scale == 0 and state.high_scale == 0:
+        return low, high
+    return (
+        seconds - (seconds - low) * math.exp(state.low_scale),
+        seconds + (high - seconds) * math.exp(state.high_scale),
+    )

@@ -140,6 +140,9 @@ class JobRecord:
     first_failed_at: float | None = None
     retry_delay: float = 0.0
     """Seconds that followed its last failure."""
+    promised_low: float | None = None
+    promised_high: float | None = None
+    """When it was expected to start, for a job by which forecasts are judged; None for others."""
     throttles: int = 0
     recoveries: int = 0
     worker: str | None = None

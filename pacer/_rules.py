@@ -17,6 +17,7 @@ from pacer._errors import ImpossibleJobError, QueueFullError, Throttled
 from pacer._forecast import forecast_start
 from pacer._guard import FALLBACK_WAIT, Guard
 from pacer._job import JobRecord, JobState, Outcome, OutcomeKind, Retry
+from pacer._promises import kept, promised
 from pacer._snapshot import QueueState, Snapshot, Stance
 from pacer.protocols import (
     NOW,
@@ -90,6 +91,8 @@ class Rules:
     max_throttles: int = 50
     max_recoveries: int = 3
     on_crash: OnCrash = "rerun"
+    calibrated: bool = True
+    """Whether forecasts learn from what has come of the earlier ones."""
     random: Random = attrs.field(factory=Random)
     guard: Guard = attrs.field(factory=Guard)
 
@@ -144,6 +147,12 @@ class Rules:
         )
         return key, state if placed is state.order else attrs.evolve(state, order=placed)
 
+    def promised(
+        self, state: QueueState, job: JobRecord, position: int, snapshot: Callable[[], Snapshot]
+    ) -> QueueState:
+        """The state after a job has come in at this position; now and then one is noted with a promise."""
+        return promised(self, state, job, position, snapshot)
+
     # -- start -------------------------------------------------------------------------------------------------------
 
     def next_start(self, state: Stance, now: float, job: JobFacts, running: int) -> When:
@@ -194,6 +203,8 @@ class Rules:
         placed = self.guard.state(order, "started", state.order, lambda: order.started(state.order, job, job.sort_key))
         if placed is not state.order:
             state = attrs.evolve(state, order=placed)
+        if job.promised_high is not None:
+            state = kept(state, now, job)
         return state.with_pacing(self.charge(state.pacing, now, job, running))
 
     def charge(self, pacing: Any, now: float, job: JobFacts, running: int) -> Any:

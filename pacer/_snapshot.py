@@ -55,6 +55,10 @@ class QueueState:
         recent_successes: Jobs that succeeded lately: each counts 1 when it does, and fades with `RECENT` seconds.
         recent_retries: The same for jobs that are to be retried after a failure.
         recent_at: The time at which both were that much.
+        low_scale: By how much the lower bounds of forecasts are further from the mean than the rules rolled forward
+            say, because too many jobs started sooner; the logarithm of a factor.
+        high_scale: The same for the upper bounds.
+        promised_at: When a job was last promised a time to start.
     """
 
     pacing: Any
@@ -73,6 +77,9 @@ class QueueState:
     recent_successes: float = 0.0
     recent_retries: float = 0.0
     recent_at: float = 0.0
+    low_scale: float = 0.0
+    high_scale: float = 0.0
+    promised_at: float = 0.0
 
     def recent(self, now: float) -> tuple[float, float]:
         """Successes and retries of the recent past, faded to this moment."""
@@ -101,6 +108,9 @@ class QueueState:
             successes + succeeded,
             retries + retried,
             now,
+            self.low_scale,
+            self.high_scale,
+            self.promised_at,
         )
 
     def with_pacing(self, pacing: Any) -> QueueState:
@@ -125,6 +135,9 @@ class QueueState:
             self.recent_successes,
             self.recent_retries,
             self.recent_at,
+            self.low_scale,
+            self.high_scale,
+            self.promised_at,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -257,6 +257,8 @@ class Worker:
         """Wake those who wait for this job or for room, and drop what only this job needed."""
         if self.runner.local_calls and record.state.final:
             self.runner.local_calls.pop(record.id, None)
+        if record.expires_at is not None and record.state is JobState.QUEUED:
+            self.expires()  # it is back in the queue
         self.ended.fire(record.id)
         self.wake()
         self.changed.fire()
@@ -295,7 +297,7 @@ class Worker:
                 self.runner.cancel(job_id)
 
     def expires(self) -> None:
-        """A job has come in that will not wait for ever."""
+        """A job waits that will not wait for ever."""
         self._expiring.fire()
 
     async def _watch_expiry(self) -> None:

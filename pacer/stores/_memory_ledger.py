@@ -75,7 +75,7 @@ class MemoryLedger:
 
     async def add(self, records: Sequence[JobRecord]) -> Addition:
         """Admit all, or none."""
-        now = self.now()
+        now = self._look()
         fresh = self._fresh(records)
         dropped = self._admit(fresh, now) if fresh else []
         new = {id(record) for record in fresh}
@@ -131,11 +131,13 @@ class MemoryLedger:
             data.unique[record.unique] = record
         if record.batch_id is not None:
             data.batches.setdefault(record.batch_id, []).append(record)
-        return data.waiting.add(record, now)
+        position = data.waiting.add(record, now)
+        data.state = self._rules.promised(data.state, record, position, lambda: self._snapshot(now))
+        return position
 
     async def claim(self, tasks: frozenset[str], limit: int) -> Claimed:
         """Take jobs from the front, as far as the rules let them start now."""
-        now = self.now()
+        now = self._look()
         jobs: list[JobRecord] = []
         upcoming = _EMPTY
         while len(jobs) < limit:
@@ -251,7 +253,7 @@ class MemoryLedger:
     async def recover(self, tasks: frozenset[str]) -> Sequence[JobRecord]:
         """Apply the rules to jobs whose worker is gone, or that nobody alive can run."""
         self.hello(tasks)
-        data, now = self._data, self.now()
+        data, now = self._data, self._look()
         alive = {name: known for name, (until, known) in data.workers.items() if until > now}
         known = frozenset[str]().union(*alive.values())
         changed = []
@@ -274,8 +276,17 @@ class MemoryLedger:
     async def expire(self) -> Expired:
         """Take out the waiting jobs whose time to start is over."""
         data = self._data
-        expired, data.expired = data.expired + self._take_expired(self.now()), []
+        self._look()
+        expired, data.expired = data.expired, []
         return Expired(expired, data.waiting.next_expiry())
+
+    def _look(self) -> float:
+        """What time it is; jobs whose time is over leave before anybody can see them wait."""
+        now = self.now()
+        expired = self._take_expired(now)
+        if expired:
+            self._data.expired += expired
+        return now
 
     def _take_expired(self, now: float) -> list[JobRecord]:
         expired = self._data.waiting.expired(now)
@@ -290,20 +301,23 @@ class MemoryLedger:
 
     async def job(self, job_id: str) -> JobRecord | None:
         """The job as it is now; do not change it."""
+        self._look()
         return self._data.jobs.get(job_id)
 
     async def position(self, job_id: str) -> int | None:
         """Its place among the waiting jobs."""
+        now = self._look()
         record = self._data.jobs.get(job_id)
-        return None if record is None else self._position(record, self.now())
+        return None if record is None else self._position(record, now)
 
     def _position(self, record: JobRecord, now: float) -> int | None:
         return self._data.waiting.position(record, now) if record.state is JobState.QUEUED else None
 
     async def snapshot(self) -> Snapshot:
         """The queue as it is now."""
+        now = self._look()
         oldest = self._data.waiting.oldest(1)
-        return self._snapshot(self.now(), oldest[0].created_at if oldest else None)
+        return self._snapshot(now, oldest[0].created_at if oldest else None)
 
     def _snapshot(self, now: float, oldest_at: float | None = None) -> Snapshot:
         data = self._data
@@ -314,6 +328,7 @@ class MemoryLedger:
 
     async def batch(self, batch_id: str) -> BatchProgress | None:
         """Counts by state."""
+        self._look()
         records = self._data.batches.get(batch_id)
         if records is None:
             return None
@@ -322,12 +337,13 @@ class MemoryLedger:
 
     async def cancel(self, job_id: str) -> JobState | None:
         """Cancel now if it waits, ask if it runs."""
+        now = self._look()
         record = self._data.jobs.get(job_id)
         if record is None:
             return None
         found = record.state
         if found is JobState.QUEUED:
-            self._leave(record, JobState.CANCELLED, self.now(), "cancelled while waiting")
+            self._leave(record, JobState.CANCELLED, now, "cancelled while waiting")
         elif found is JobState.RUNNING:
             record.cancel_requested = True
         return found

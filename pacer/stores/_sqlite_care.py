@@ -35,7 +35,7 @@ class Care:
         """Note that this worker is alive and what it can run. Returns until when that holds."""
         queue, view = self._queue, self._queue.view
         until, text = view.now + queue.lease, json.dumps(sorted(tasks))
-        queue.known = tasks
+        queue.known, queue.alive_until = tasks, until
         row = self._cursor.execute(
             "SELECT tasks FROM pacer_workers WHERE queue = ? AND worker = ?", (view.queue, queue.worker)
         ).fetchone()
@@ -99,7 +99,7 @@ class Care:
             if task in known if home is None else home in alive:
                 continue
             for job, delayed in self._queue.table.of_kind(task, home):
-                self._queue.view.removed(job.seq, delayed)
+                self._queue.view.removed(job, delayed)
                 changed.append(self._apply(job, runnable=False))
         return changed
 

@@ -55,6 +55,9 @@ class Unit(Protocol):
     def save(self) -> None:
         """It is about to be committed."""
 
+    def committed(self) -> None:
+        """It has been."""
+
     def forget(self) -> None:
         """It has been rolled back."""
 
@@ -146,6 +149,7 @@ class Transactions:
         self._unit.save()
         connection.execute("COMMIT")
         self.commits += 1
+        self._unit.committed()
         for one, value in values:
             one.value, one.done, one.error = value, True, None
 

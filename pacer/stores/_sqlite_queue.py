@@ -57,6 +57,8 @@ class SqlQueue:
     lease: float
     known: frozenset[str] = frozenset()
     """The functions that this worker can run."""
+    alive_until: float = 0.0
+    """Until when the others take this worker to be alive, if it is not heard of again."""
 
     # -- in ----------------------------------------------------------------------------------------------------------
 
@@ -86,15 +88,10 @@ class SqlQueue:
     def _admit(self, fresh: Sequence[JobRecord], certain: bool) -> list[JobRecord]:
         """Ask the rules; raises QueueFullError. Returns the jobs that were dropped to make room.
 
-        Jobs whose time is over do not count any more, though they are still there until somebody takes them out.
-
         Not `certain`: the job may exist already, and then nobody has to make room for it.
         """
-        waiting = self.view.waiting
-        if waiting + len(fresh) > self.rules.queue.capacity:
-            waiting -= self.table.count_expired(self.view.now)
         try:
-            drop = self.rules.admit(fresh, waiting, self.view.snapshot)
+            drop = self.rules.admit(fresh, self.view.waiting, self.view.named_snapshot)
         except QueueFullError:
             if not certain and self.table.same(fresh[0]) is not None:
                 return []
@@ -134,10 +131,20 @@ class SqlQueue:
             view.take_back_numbers()
             return None
         view.state = placed
-        if record.task not in self.known if record.home is None else record.home != self.worker:
+        if not self._runs_here(record):
             view.roster += 1
-        view.added(sort_key, seq, ready_at)
-        return view.position(sort_key, seq, ready_at, delayed=ready_at > now)
+        view.added(sort_key, seq, ready_at, record.expires_at)
+        position = view.position(sort_key, seq, ready_at, delayed=ready_at > now)
+        record.promised_low = record.promised_high = None
+        view.state = self.rules.promised(view.state, record, position, view.named_snapshot)
+        if record.promised_high is not None:
+            self.table.promise(record)
+        return position
+
+    def _runs_here(self, record: JobRecord) -> bool:
+        """Whether this worker can run it, and is known to be alive."""
+        mine = record.task in self.known if record.home is None else record.home == self.worker
+        return mine and self.alive_until > self.view.now
 
     # -- run ---------------------------------------------------------------------------------------------------------
 
@@ -151,8 +158,6 @@ class SqlQueue:
             if (row[_TASK] not in tasks if home is None else home != self.worker) or row[_KEY] in blocked:
                 continue
             record = decode(row)
-            if record.expires_at is not None and record.expires_at <= now:
-                continue
             when = self.rules.next_start(view.state, now, record, len(view.running))
             if when.at <= now:
                 self._start(record)
@@ -180,7 +185,7 @@ class SqlQueue:
         record.progress, record.message = None, ""
         record.lease_until = now + self.lease
         self.table.start(record)
-        view.removed(record.seq, delayed=False)
+        view.removed(record, delayed=False)
         view.state = self.rules.start(view.state, now, record, len(view.running))
         view.add_running(record)
 
@@ -261,11 +266,7 @@ class SqlQueue:
     def _requeue(self, job: JobRecord, fate: Fate, recoveries: int) -> None:
         view = self.view
         self.table.requeue(job, fate, recoveries, view.now, view.next_arrival())
-        view.added(job.sort_key, job.seq, fate.ready_at)
-
-    def next_expiry(self) -> float | None:
-        """When the first waiting job's time to start is over."""
-        return self.table.next_expiry()
+        view.added(job.sort_key, job.seq, fate.ready_at, job.expires_at)
 
     def expire(self) -> list[JobRecord]:
         """Take out the waiting jobs whose time to start is over."""
@@ -278,7 +279,7 @@ class SqlQueue:
     def finish(self, job: JobRecord, delayed: bool, state: JobState, error: str) -> None:
         """A waiting job, just read, leaves for good."""
         fate = Fate.of(job, state, error)
-        self.view.removed(job.seq, delayed)
+        self.view.removed(job, delayed)
         self.table.finish(job, fate, job.recoveries, self.view.now, None)
         Ending(fate, job.cancel_requested, self.view.now).apply(job)
 
@@ -312,7 +313,7 @@ class SqlQueue:
 
     def snapshot(self) -> Snapshot:
         """The queue now, with the age of the oldest waiting job."""
-        return self.view.snapshot(self.table.oldest_at(), self.view.ahead())
+        return self.view.named_snapshot(self.table.oldest_at())
 
     def batch(self, batch_id: str) -> BatchProgress | None:
         """Counts by state."""

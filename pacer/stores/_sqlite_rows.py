@@ -17,7 +17,8 @@ from pacer._snapshot import Facts
 COLUMNS: Final = (
     "id, task, payload, home, key, priority, cost, delay, timeout, retry, unique_key, batch_id, NULL, state, seq, "
     "sort_key, created_at, ready_at, expires_at, started_at, ended_at, failures, first_failed_at, retry_delay, "
-    "throttles, recoveries, worker, fence, lease_until, cancel_requested, progress, message, error, result"
+    "promised_low, promised_high, throttles, recoveries, worker, fence, lease_until, cancel_requested, progress, "
+    "message, error, result"
 )
 # The same without the payload, which may be large and is of no use to the rules.
 FACTS: Final = COLUMNS.replace("payload,", "NULL,", 1)
@@ -41,7 +42,7 @@ ON CONFLICT DO NOTHING
 _STATES: Final = {state.value: state for state in JobState}
 _ID, _TASK, _KEY, _PRIORITY, _COST, _RETRY, _STATE, _CREATED, _READY, _EXPIRES, _CANCEL = (
     *(0, 1, 4, 5, 6, 9, 13),
-    *(16, 17, 18, 29),
+    *(16, 17, 18, 31),
 )
 
 

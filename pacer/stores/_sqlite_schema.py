@@ -96,6 +96,8 @@ MIGRATIONS: Final = (
         "ALTER TABLE pacer_jobs ADD COLUMN expires_at REAL",
         "ALTER TABLE pacer_jobs ADD COLUMN first_failed_at REAL",
         "ALTER TABLE pacer_jobs ADD COLUMN retry_delay REAL NOT NULL DEFAULT 0",
+        "ALTER TABLE pacer_jobs ADD COLUMN promised_low REAL",
+        "ALTER TABLE pacer_jobs ADD COLUMN promised_high REAL",
         """
         CREATE INDEX pacer_jobs_expiry ON pacer_jobs (queue, expires_at)
         WHERE expires_at IS NOT NULL AND arrival IS NOT NULL

@@ -15,7 +15,18 @@ from pacer.stores._parts import LEARNING, part_of, parts_of
 
 _COUNTS: Final = frozenset({"failures", "succeeded", "failed", "throttled"})
 _NUMBERS: Final = frozenset(
-    {"first_failed_at", "last_failed_at", "last_delay", "hold_until", "recent_successes", "recent_retries", "recent_at"}
+    {
+        "first_failed_at",
+        "last_failed_at",
+        "last_delay",
+        "hold_until",
+        "recent_successes",
+        "recent_retries",
+        "recent_at",
+        "low_scale",
+        "high_scale",
+        "promised_at",
+    }
 )
 
 

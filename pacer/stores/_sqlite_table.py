@@ -19,10 +19,9 @@ _WAITING: Final = "FROM pacer_jobs WHERE queue = ? AND arrival IS NOT NULL"
 _BY_ID: Final = f"SELECT {COLUMNS} FROM pacer_jobs WHERE queue = ? AND id = ?"
 _BY_UNIQUE: Final = f"SELECT {COLUMNS} FROM pacer_jobs WHERE queue = ? AND unique_key = ? AND ended_at IS NULL"
 _OLDEST: Final = f"SELECT {COLUMNS}, due {_WAITING} ORDER BY arrival LIMIT ?"
-_EXPIRED: Final = f"SELECT {COLUMNS}, due {_WAITING} AND expires_at <= ?"
-_COUNT_EXPIRED: Final = f"SELECT count(*) {_WAITING} AND expires_at <= ?"
-_NEXT_EXPIRY: Final = f"SELECT min(expires_at) {_WAITING} AND expires_at IS NOT NULL"
+_EXPIRED: Final = f"SELECT {COLUMNS}, due {_WAITING} AND expires_at <= ? ORDER BY expires_at, seq"
 _OF_KIND: Final = f"SELECT {COLUMNS}, due {_WAITING} AND task = ? AND home IS ?"
+_PROMISE: Final = "UPDATE pacer_jobs SET promised_low = ?, promised_high = ? WHERE seq = ?"
 _START: Final = (
     "UPDATE pacer_jobs SET state = 'running', started_at = ?, worker = ?, fence = ?, lease_until = ?, "
     "progress = NULL, message = '', arrival = NULL, place = NULL WHERE seq = ?"
@@ -105,6 +104,10 @@ class JobTable:
             return False
         self._mirror(record.id, JobState.QUEUED)
         return True
+
+    def promise(self, record: JobRecord) -> None:
+        """When a job is expected to start, as its record says."""
+        self.cursor.execute(_PROMISE, (record.promised_low, record.promised_high, record.seq))
 
     def start(self, record: JobRecord) -> None:
         """A job runs from now on, as its record says."""
@@ -205,16 +208,6 @@ class JobTable:
     def expired(self, now: float) -> list[tuple[JobRecord, bool]]:
         """The waiting jobs whose time to start is over, and whether they are delayed."""
         return _with_delay(self.cursor.execute(_EXPIRED, (self.queue, now)).fetchall())
-
-    def count_expired(self, now: float) -> int:
-        """How many waiting jobs that are."""
-        (count,) = self.cursor.execute(_COUNT_EXPIRED, (self.queue, now)).fetchone()
-        return int(count)
-
-    def next_expiry(self) -> float | None:
-        """When the first waiting job's time to start is over."""
-        (at,) = self.cursor.execute(_NEXT_EXPIRY, (self.queue,)).fetchone()
-        return None if at is None else float(at)
 
     def kinds(self) -> list[tuple[str, str | None]]:
         """The tasks and homes of all that wait."""

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -24,6 +25,9 @@ _IN_ORDER: Final = f"SELECT {COLUMNS} {_READY} AND (sort_key, place) > (?, ?) OR
 _NAMED: Final = f"SELECT {NAMED} {_READY} ORDER BY sort_key, place LIMIT ?"
 _AHEAD: Final = (
     f"SELECT (SELECT count(*) {_READY} AND sort_key < ?) + (SELECT count(*) {_READY} AND sort_key = ? AND place < ?)"
+)
+_NEXT_EXPIRY: Final = (
+    "SELECT min(expires_at) FROM pacer_jobs WHERE queue = ? AND arrival IS NOT NULL AND expires_at IS NOT NULL"
 )
 _PROMOTE: Final = "UPDATE pacer_jobs SET place = seq, due = NULL WHERE queue = ? AND due <= ?"
 _SEQ, _SORT_KEY = 14, 15
@@ -64,6 +68,7 @@ class QueueView:
     _chunk: int = attrs.field(init=False, default=_FIRST_CHUNK)
     _last: Key | None = attrs.field(init=False, default=None)
     _next_ready: float | None = attrs.field(init=False, default=None)
+    _next_expiry: float | None = attrs.field(init=False, default=None)
     _running_facts: tuple[Running, ...] | None = attrs.field(init=False, default=None)
 
     # -- transactions ------------------------------------------------------------------------------------------------
@@ -151,6 +156,7 @@ class QueueView:
         self.running = {row[0]: decode(row) for row in running.fetchall()}
         self._running_facts = None
         self.dirty = False
+        self._next_expiry = None
         self._reread_waiting()
 
     # -- what is running ---------------------------------------------------------------------------------------------
@@ -176,9 +182,10 @@ class QueueView:
         ahead = LazyFacts(self._front[:]) if ahead is None else ahead
         return Snapshot(self.now, self.state, self.ready + self.delayed, self._running_facts, oldest_at, ahead)
 
-    def ahead(self) -> LazyFacts:
-        """The first of the ready jobs; `snapshot` by itself names only those that have been read already."""
-        return LazyFacts(self.cursor.execute(_NAMED, (self.queue, LOOK_AHEAD)).fetchall())
+    def named_snapshot(self, oldest_at: float | None = None) -> Snapshot:
+        """The same with the first of the ready jobs; `snapshot` names only those that have been read already."""
+        ahead = LazyFacts(self.cursor.execute(_NAMED, (self.queue, LOOK_AHEAD)).fetchall())
+        return self.snapshot(oldest_at, ahead)
 
     # -- what waits --------------------------------------------------------------------------------------------------
 
@@ -204,9 +211,11 @@ class QueueView:
         self._seq -= 1
         self._arrivals -= 1
 
-    def added(self, sort_key: float, seq: int, ready_at: float) -> None:
+    def added(self, sort_key: float, seq: int, ready_at: float, expires_at: float | None) -> None:
         """A waiting job has been written: keep up with it."""
         self.dirty = True
+        if expires_at is not None and self._next_expiry is not None:
+            self._next_expiry = min(self._next_expiry, expires_at)
         if ready_at > self.now:
             self.delayed += 1
             if self.delayed == 1 or (self._next_ready is not None and ready_at < self._next_ready):
@@ -219,16 +228,18 @@ class QueueView:
         if key <= self._read_up_to:
             self._reread_waiting()
 
-    def removed(self, seq: int, delayed: bool) -> None:
+    def removed(self, job: JobRecord, delayed: bool) -> None:
         """A waiting job has left."""
         self.dirty = True
+        if job.expires_at is not None:
+            self._next_expiry = None
         if delayed:
             self.delayed -= 1
             self._next_ready = None
             return
         self.ready -= 1
         for index, row in enumerate(self._front):
-            if row[_SEQ] == seq:
+            if row[_SEQ] == job.seq:
                 del self._front[index]
                 return
 
@@ -246,6 +257,13 @@ class QueueView:
         if self._next_ready is None:
             (self._next_ready,) = self.cursor.execute(f"SELECT min(due) {_DELAYED}", (self.queue,)).fetchone()
         return self._next_ready
+
+    def next_expiry(self) -> float:
+        """When the first waiting job's time to start is over; `inf` if all may wait for ever."""
+        if self._next_expiry is None:
+            (at,) = self.cursor.execute(_NEXT_EXPIRY, (self.queue,)).fetchone()
+            self._next_expiry = math.inf if at is None else at
+        return self._next_expiry
 
     def in_order(self) -> Iterator[Row]:
         """Rows of the ready jobs, first to last. Jobs may be removed between two steps, not added."""

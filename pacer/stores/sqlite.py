@@ -24,6 +24,7 @@ from pacer._validation import not_negative, one_of, positive, seconds
 from pacer.codecs import JsonCodec
 from pacer.protocols import Addition, Beat, Claimed, Codec, Expired, Settled
 from pacer.stores._sqlite_care import Care, Roster
+from pacer.stores._sqlite_expiry import Expiry
 from pacer.stores._sqlite_group import GroupCommit, Operation, Transactions, uninterrupted
 from pacer.stores._sqlite_mirror import Mirror, StatusMirror
 from pacer.stores._sqlite_queue import Ending, SqlQueue
@@ -122,6 +123,7 @@ class SqliteLedger:
     _group: GroupCommit | None = attrs.field(init=False, default=None)
     _queue: SqlQueue = attrs.field(init=False)
     _care: Care = attrs.field(init=False)
+    _expiry: Expiry = attrs.field(init=False)
     _clock: Callable[[], float] = attrs.field(init=False)
     _alive_until: float = attrs.field(init=False, default=0.0)
     _tasks: frozenset[str] = attrs.field(init=False, default=frozenset())
@@ -152,7 +154,7 @@ class SqliteLedger:
         self._group = group
         self._alive_until = await self._do("hello", lambda: self._care.hello(frozenset()))
 
-    def _connected(self, connection: sqlite3.Connection) -> QueueView:
+    def _connected(self, connection: sqlite3.Connection) -> Expiry:
         """Set everything up, on the database's thread."""
         store, rules, cursor = self._store, self._rules, connection.cursor()
         mirror = None if store.mirror is None else Mirror(cursor, store.mirror)
@@ -174,7 +176,8 @@ class SqliteLedger:
         view.rules = rules = rules.on_clock(-view.read_offset())
         self._queue = SqlQueue(JobTable(cursor, number, mirror), view, rules, self._worker, store.lease)
         self._care = Care(cursor, self._queue)
-        return view
+        self._expiry = Expiry(self._queue)
+        return self._expiry
 
     async def close(self) -> None:
         """Say goodbye and close. If that fails, the others notice when the lease has run out."""
@@ -276,11 +279,8 @@ class SqliteLedger:
         return self._care.recover(), until
 
     async def expire(self) -> Expired:
-        """Take out the waiting jobs whose time to start is over; writes only if there are some."""
-        at = await self._do("expire", self._queue.next_expiry, writes=False)
-        jobs: list[JobRecord] = []
-        if at is not None and at <= self.now():
-            jobs, at = await self._do("expire", lambda: (self._queue.expire(), self._queue.next_expiry()))
+        """The jobs that this worker has found to have expired, now or before: every transaction takes them out."""
+        jobs, at = await self._do("expire", self._expiry.tell, writes=False)
         return Expired(jobs, at)
 
     # -- what people ask and say -------------------------------------------------------------------------------------
