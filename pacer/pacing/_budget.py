@@ -20,9 +20,9 @@ class Budget(Combinable):
 
     A job reserves its expected cost in one dimension (`enqueue(..., cost={"tokens": 1800})`) when it starts. At its end
     the real cost counts instead, if the job has reported one (`current_job().report(cost={"tokens": 1312})`): too much
-    is given back at once, too little becomes a debt that delays the jobs after it. A run that ended before the
-    upstream was reached (ignored) gives back what it has not reported. Whatever runs at once, what is reserved never
-    exceeds the budget.
+    is given back at once, too little becomes a debt that delays the jobs after it. A run that reports no cost is
+    taken to have cost what was expected, also if it failed or was throttled; one that ended before the upstream was
+    reached (ignored) to have cost nothing. Whatever runs at once, what is reserved never exceeds the budget.
 
     The generic cell rate algorithm in its virtual-scheduling form (ITU-T I.371), corrected afterwards. The state is one
     time, `TAT`, at which the budget would be full again. With `T = per / tokens`, an expected cost q and a real one a:

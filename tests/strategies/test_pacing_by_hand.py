@@ -88,6 +88,18 @@ def test_late_timers_do_not_lower_the_rate():
     assert found[-1] == pytest.approx(0.498)
 
 
+def test_a_job_that_was_not_ready_when_it_was_due_catches_nothing_up():
+    """Due at 0.01, ready at 0.015: the next one is due a whole interval later."""
+    policy = ManualPace(100)
+    state = policy.started(started(0.0, policy=policy), 0.015, SampleJob(ready_at=0.015), 0)
+    assert policy.earliest(state, 0.015, JOB, 0).at == pytest.approx(0.025)
+
+
+def test_a_start_at_the_very_moment_of_a_stop_is_counted():
+    state = POLICY.started(POLICY.with_rate(started(0.0), 0.0, 0), 5.0, JOB, 0)
+    assert POLICY.earliest(POLICY.with_rate(state, 5.0, 1), 5.0, JOB, 0).at == 6.0
+
+
 def test_what_waited_for_a_stop_is_not_made_up_for():
     state = POLICY.with_rate(started(0.0), 0.0, 0)
     state = POLICY.with_rate(state, 60.0, 1000)

@@ -127,6 +127,7 @@ def test_in_a_tie_the_answer_is_not_a_lane_s(at, order):
 
 def test_never_stops_no_lane_and_a_stop_by_hand_is_still_one():
     assert ask(When(5.0, reason="lane", lane=True), NEVER) == NEVER
+    assert ask(When(math.inf, reason="never", lane=True)) == NEVER
     by_hand = When(math.inf, True, "by hand", by_hand=True)
     assert ask(When(5.0, reason="five"), by_hand) == by_hand
 
@@ -135,6 +136,11 @@ def test_on_the_way_to_a_time_that_suits_all_a_lane_s_own_step_is_remembered():
     """At 5 it is closed until 10; but other lanes may start now, so the whole answer is this lane's."""
     policy = Every(10, 4) & AllOf(Says(When(5.0, reason="lane", lane=True)))
     assert policy.earliest(policy.initial_state(), 0.0, JOB, 0) == When(10.0, reason="every 10", lane=True)
+
+
+def test_on_the_way_to_a_time_that_suits_all_an_event_may_make_it_sooner():
+    policy = Every(10, 4) & AllOf(Says(When(5.0, on_event=True, reason="until a job ends")))
+    assert policy.earliest(policy.initial_state(), 0.0, JOB, 0) == When(10.0, on_event=True, reason="every 10")
 
 
 @given(
@@ -282,6 +288,18 @@ def test_an_idle_lane_is_forgotten_and_one_that_is_needed_is_not():
     assert policy.earliest(state, 502.0, keyed("paused"), 2).at == 800.0
 
 
+@pytest.mark.parametrize(("end", "asked"), [(150.0, 200.0), (-50.0, 60.0)])
+def test_idle_time_counts_from_the_last_start_or_end(end, asked):
+    """Also where the clock was turned back between them."""
+    policy = PerKey(MinInterval(1), forget_after=100)
+    state = policy.started({}, 0.0, keyed("a"), 0)
+    state = policy.ended(state, end, keyed("a"), SUCCESS, 0)
+    for _ in range(3):
+        state = policy.started(state, asked, keyed("b"), 0)
+    assert set(state) == {":a", ":b"}
+    assert set(policy.started(state, asked + 60, keyed("b"), 3)) == {":b"}
+
+
 def test_a_lane_in_debt_is_not_forgotten_however_long_it_takes():
     policy = PerKey(Budget(600, per=60), forget_after=10)
     job = keyed("a", cost={"tokens": 1.0})
@@ -300,6 +318,19 @@ def test_the_state_holds_the_keys_of_the_last_while_only():
         state = policy.ended(policy.started(state, float(now), job, 0), float(now), job, SUCCESS, 0)
         most = max(most, len(state))
     assert most <= 101
+
+
+def test_a_start_after_a_long_idle_time_forgets_two_lanes_and_no_more():
+    """So that no start takes long; those after it go on."""
+    policy, state = PerKey(MinInterval(1), forget_after=50), {}
+    for number in range(30):
+        job = keyed(f"tenant-{number}")
+        state = policy.ended(policy.started(state, 0.0, job, 0), 0.0, job, SUCCESS, 0)
+    sizes = []
+    for number in range(16):
+        state = policy.started(state, 100.0 + number, keyed("now"), number)
+        sizes.append(len(state))
+    assert sizes == [*range(29, 0, -2), 1]
 
 
 @given(

@@ -50,6 +50,7 @@ def test_what_a_start_costs_delays_the_next_one():
     policy = WarmUp(1, seconds=1, cold_factor=1)
     found = starts(policy, [Work(cost={"requests": 100.0}), Work(), Work()])
     assert found == pytest.approx([0, 100, 101])
+    assert policy.started(None, 0.0, SampleJob(cost={"requests": 100.0}), 0) == pytest.approx([100, 0])
 
 
 def test_the_reason_names_rate_and_warm_up():
@@ -61,6 +62,7 @@ def test_the_reason_names_rate_and_warm_up():
 def test_a_job_that_costs_nothing_neither_waits_nor_warms():
     free = Work(cost={"requests": 0.0})
     policy = WarmUp(2, seconds=4)
+    assert policy.started(None, 0.0, SampleJob(cost={"requests": 0.0}), 0) is None
     found = starts(policy, [free, Work(), free, free, Work(), free])
     assert found == pytest.approx([0, 0, 0, 0, 1.375, 1.375])
 

@@ -88,6 +88,14 @@ def test_a_cost_above_the_limit_is_told_at_once_that_it_can_never_start(policy):
     assert policy.earliest(policy.initial_state(), 0.0, costing(5.0), 0).at <= 0
 
 
+@pytest.mark.parametrize("policy", [SlidingWindow(3, per=60), FixedWindow(3, per=60), CompletionWindow(3, per=60)])
+def test_costs_that_are_just_the_limit_but_for_rounding_fit(policy):
+    """0.8 + 1.6 + 0.6 is a little more than 3 in floating point."""
+    assert 0.8 + 1.6 + 0.6 > 3
+    jobs = [Work(cost={"requests": cost}, duration=5) for cost in (0.8, 1.6, 0.6)]
+    assert starts(policy, jobs) == [0, 0, 0]
+
+
 @pytest.mark.parametrize("policy", [SlidingWindow(1, per=60), FixedWindow(1, per=60), CompletionWindow(1, per=60)])
 def test_a_job_that_costs_nothing_never_waits_and_takes_no_room(policy):
     jobs = [Work(cost={"requests": 0.0}) for _ in range(3)]
