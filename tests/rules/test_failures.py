@@ -163,25 +163,29 @@ def test_a_clock_that_goes_back_makes_nothing_of_the_past_grow():
 # -- the state as a value --------------------------------------------------------------------------------------------
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
-states = st.builds(
-    QueueState,
-    pacing=st.none() | finite,
-    estimator=st.dictionaries(st.text(), finite),
-    order=st.none() | st.lists(finite) | st.dictionaries(st.text(), finite),
-    failures=st.integers(0, 99),
-    first_failed_at=finite,
-    last_failed_at=st.none() | finite,
-    last_delay=finite,
-    hold_until=finite,
-    hold_reason=st.text(),
-    paused=st.booleans(),
-    succeeded=st.integers(0),
-    failed=st.integers(0),
-    throttled=st.integers(0),
-    recent_successes=finite,
-    recent_retries=finite,
-    recent_at=finite,
-)
+states_by_name = {
+    "pacing": st.none() | finite,
+    "estimator": st.dictionaries(st.text(), finite),
+    "order": st.none() | st.lists(finite) | st.dictionaries(st.text(), finite),
+    "failures": st.integers(0, 99),
+    "first_failed_at": finite,
+    "last_failed_at": st.none() | finite,
+    "last_delay": finite,
+    "hold_until": finite,
+    "hold_reason": st.text(),
+    "paused": st.booleans(),
+    "succeeded": st.integers(0),
+    "failed": st.integers(0),
+    "throttled": st.integers(0),
+    "recent_successes": finite,
+    "recent_retries": finite,
+    "recent_at": finite,
+    "low_scale": finite,
+    "high_scale": finite,
+    "promised_at": finite,
+}
+
+states = st.builds(QueueState, **states_by_name)
 
 
 @given(states)
@@ -210,6 +214,10 @@ def test_a_run_changes_what_it_says_and_nothing_else(state, now, succeeded, fail
         recent_at=now,
     )
     assert state.with_pacing("pace") == attrs.evolve(state, pacing="pace")
+
+
+def test_no_field_of_the_state_is_left_out_here():
+    assert {field.name for field in attrs.fields(QueueState)} == set(states_by_name)
 
 
 def test_a_new_queue_has_the_initial_states_of_its_parts():

@@ -7,7 +7,7 @@ missed of the other shows here.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pacer._errors import LeaseLostError, QueueFullError
-from pacer._job import JobRecord, Outcome, OutcomeKind, Retry
+from pacer._job import ONE_REQUEST, JobRecord, Outcome, OutcomeKind, Retry
 from pacer._rules import Rules
 from pacer.backoff import ConstantBackoff, ExponentialBackoff
 from pacer.estimators import MovingAverage
 from pacer.pacing import FixedPause, TokenBucket, Unpaced
-from pacer.queues import Fifo, Priority
+from pacer.protocols import Store
+from pacer.queues import EarliestDeadline, FairShare, Fifo, Lifo, Priority, ShortestFirst
 from pacer.queues._bounded import BoundedQueue
 from pacer.stores import MemoryStore
 from pacer.stores.sqlite import SqliteStore
@@ -47,12 +48,14 @@ def adds() -> st.SearchStrategy[tuple[Any, ...]]:
         {
             "id": st.sampled_from(IDS),
             "task": st.sampled_from(["work", "work", "other", "unknown"]),
-            "key": st.sampled_from([None, "k"]),
+            "key": st.sampled_from([None, "k", "l"]),
             "priority": st.integers(0, 2),
             "delay": st.sampled_from([0.0, 0.0, 5.0]),
             "unique": st.sampled_from([None, None, "u"]),
             "home": st.sampled_from([None, None, "a", "b", "gone"]),
             "batch_id": st.sampled_from([None, "x"]),
+            "expires": st.sampled_from([None, None, 1.0, 4.0, 10.0, 40.0]),
+            "cost": st.sampled_from([ONE_REQUEST, ONE_REQUEST, {"requests": 3.0}]),
         }
     )
     return st.tuples(st.just("add"), st.sampled_from(WORKERS), st.lists(one, min_size=1, max_size=3))
@@ -67,6 +70,8 @@ OPERATIONS = st.one_of(
     st.tuples(st.just("beat"), st.sampled_from(WORKERS)),
     st.tuples(st.just("recover"), st.sampled_from(WORKERS)),
     st.tuples(st.just("cancel"), st.sampled_from(WORKERS), st.sampled_from(IDS)),
+    st.tuples(st.just("expire"), st.sampled_from(WORKERS)),
+    st.tuples(st.just("reopen"), st.sampled_from(WORKERS)),
     st.tuples(st.just("pause"), st.booleans()),
     st.tuples(st.just("wait"), st.sampled_from([0.5, 1.0, 4.0, 5.0, 10.0, 40.0])),
 )
@@ -77,8 +82,22 @@ class Bench:
     """Two workers on one store, and the jobs they hold."""
 
     clock: ManualClock
-    ledgers: dict[str, Any]
+    store: Store
+    rules: Callable[[], Rules]
+    ledgers: dict[str, Any] = attrs.field(factory=dict)
     held: list[tuple[str, JobRecord]] = attrs.field(factory=list)
+    blocks: dict[str, AsyncExitStack] = attrs.field(factory=dict)
+
+    async def open(self, worker: str) -> None:
+        """A worker comes, and looks at what there is."""
+        self.blocks[worker] = AsyncExitStack()
+        ledger = await self.blocks[worker].enter_async_context(self.store.open("q", self.rules(), worker))
+        self.ledgers[worker] = ledger
+        await ledger.recover(TASKS)
+
+    async def close(self) -> None:
+        for block in self.blocks.values():
+            await block.aclose()
 
     async def do(self, operation: Sequence[Any]) -> Any:
         """Do it, and say what came of it."""
@@ -99,8 +118,8 @@ class Bench:
     async def claim(self, worker: str, limit: int) -> Any:
         claimed = await self.ledgers[worker].claim(TASKS, limit)
         self.held += [(worker, record) for record in claimed.jobs]
-        wait = None if len(claimed.jobs) == limit else claimed.next
-        return [facts(record) for record in claimed.jobs], wait
+        # `next` says when to ask again if there are none; with some a store need not have looked again from the front.
+        return [facts(record) for record in claimed.jobs] or claimed.next
 
     async def settle(self, index: int, outcome: Outcome, retry: Retry | None, again: bool) -> Any:
         if not self.held:
@@ -129,6 +148,20 @@ class Bench:
     async def cancel(self, worker: str, job_id: str) -> Any:
         return await self.ledgers[worker].cancel(job_id)
 
+    async def expire(self, worker: str) -> Any:
+        """Whoever has taken them out tells of them: each job is told of once."""
+        expired = await self.ledgers[worker].expire()
+        others = [await ledger.expire() for name, ledger in self.ledgers.items() if name != worker]
+        jobs = [facts(record) for one in (expired, *others) for record in one.jobs]
+        return sorted(jobs), expired.next
+
+    async def reopen(self, worker: str) -> Any:
+        """It goes, and comes back under its old name; what it has not told of by then is told by nobody."""
+        told = await self.expire(worker)
+        await self.blocks[worker].aclose()
+        await self.open(worker)
+        return told
+
     async def pause(self, paused: bool) -> None:
         await self.ledgers["a"].set_paused(paused)
 
@@ -153,7 +186,8 @@ def facts(record: JobRecord) -> tuple[Any, ...]:
     return tuple(
         getattr(record, name)
         for name in (
-            *("id", "task", "state", "seq", "sort_key", "created_at", "ready_at", "started_at", "ended_at"),
+            *("id", "task", "state", "seq", "sort_key", "created_at", "ready_at", "expires_at"),
+            *("started_at", "ended_at"),
             *("failures", "throttles", "recoveries", "cancel_requested", "error", "result", "attempt"),
         )
     )
@@ -172,6 +206,11 @@ def make_rules(queue: BoundedQueue, pacing: Any, concurrency: int) -> Rules:
             BoundedQueue(50, order=Priority(ageing=2)),
             BoundedQueue(4, "drop-oldest", order=Priority(ageing=2)),
             BoundedQueue(50, order=Fifo()),
+            BoundedQueue(50, order=Lifo()),
+            BoundedQueue(50, order=EarliestDeadline()),
+            BoundedQueue(50, order=ShortestFirst(ageing=0.1)),
+            BoundedQueue(50, order=FairShare({"k": 2})),
+            BoundedQueue(4, "drop-oldest", order=FairShare(keys=1)),
         ]
     ),
     pacing=st.sampled_from([Unpaced(), FixedPause(2), TokenBucket(1, per=3, burst=2)]),
@@ -187,22 +226,17 @@ def test_it_answers_as_the_memory_store(queue, pacing, concurrency, operations):
     async def main() -> None:
         with tempfile.TemporaryDirectory() as directory:
             async with AsyncExitStack() as stack:
-                benches = []
+                benches: list[Bench] = []
                 for make in (
                     lambda clock: MemoryStore(clock=clock, lease=30),
                     lambda clock: SqliteStore(Path(directory) / "jobs.db", clock=clock, lease=30, durability="process"),
                 ):
                     clock = ManualClock()
-                    store = make(clock)
-                    ledgers = {
-                        worker: await stack.enter_async_context(
-                            store.open("q", make_rules(queue, pacing, concurrency), worker)
-                        )
-                        for worker in WORKERS
-                    }
-                    benches.append(Bench(clock, ledgers))
-                    for ledger in ledgers.values():
-                        await ledger.recover(TASKS)
+                    bench = Bench(clock, make(clock), lambda: make_rules(queue, pacing, concurrency))
+                    benches.append(bench)
+                    stack.push_async_callback(bench.close)
+                    for worker in WORKERS:
+                        await bench.open(worker)
                 await compare(*benches, operations)
 
     anyio.run(main)

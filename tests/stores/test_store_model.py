@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -30,6 +31,7 @@ from pacer.backoff import ConstantBackoff, NoBackoff
 from pacer.estimators import MovingAverage
 from pacer.pacing import Unpaced
 from pacer.protocols import Store
+from pacer.queues import FairShare
 from pacer.stores import MemoryStore
 from pacer.stores.sqlite import SqliteStore
 from pacer.testing import ManualClock
@@ -37,6 +39,7 @@ from pacer.testing import ManualClock
 T = TypeVar("T")
 
 CAPACITY, CONCURRENCY, ATTEMPTS, RETRY_DELAY = 4, 2, 2, 5.0
+WEIGHTS = {"a": 2.0, None: 0.5}
 TASKS = frozenset({"work"})
 
 
@@ -48,9 +51,16 @@ class Model:
     seq: int
     ready_at: float
     unique: str | None
+    key: str | None
+    expires_at: float
+    tag: float = 0.0
     state: JobState = JobState.QUEUED
     failures: int = 0
     throttles: int = 0
+
+
+def lane(key: str | None) -> str:
+    return "" if key is None else f":{key}"
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -65,7 +75,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.clock = ManualClock()
         self.store = type(self).make_store(Path(self.directory.name), self.clock)
         self.rules = Rules(
-            queue=BoundedQueue(CAPACITY),
+            queue=BoundedQueue(CAPACITY, order=FairShare(WEIGHTS)),
             pacing=Unpaced(),
             backoff=NoBackoff(),
             estimator=MovingAverage(),
@@ -75,6 +85,9 @@ class StoreMachine(RuleBasedStateMachine):
         self.held: dict[str, JobRecord] = {}
         self.hold_until = 0.0
         self.paused = False
+        self.virtual = 0.0
+        self.finish: dict[str | None, float] = {}
+        self.untold: set[str] = set()
         self.numbers = itertools.count()
         self.open()
 
@@ -98,11 +111,18 @@ class StoreMachine(RuleBasedStateMachine):
         self.run(self.block.__aexit__(None, None, None))
 
     def waiting(self) -> list[Model]:
-        """In the order in which a store counts them: ready ones by arrival, then delayed ones by time."""
+        """In the order in which a store counts them: ready ones by tag and arrival, then delayed ones by time.
+
+        Whoever looks after its time does not find a job among them any more.
+        """
+        for job in self.jobs.values():
+            if job.state is JobState.QUEUED and job.expires_at <= self.clock.now:
+                job.state = JobState.EXPIRED
+                self.untold.add(job.id)
         queued = [job for job in self.jobs.values() if job.state is JobState.QUEUED]
         late = [job for job in queued if job.ready_at > self.clock.now]
         ready = [job for job in queued if job.ready_at <= self.clock.now]
-        return sorted(ready, key=lambda job: job.seq) + sorted(late, key=lambda job: (job.ready_at, job.seq))
+        return sorted(ready, key=lambda job: (job.tag, job.seq)) + sorted(late, key=lambda job: (job.ready_at, job.seq))
 
     def running(self) -> list[Model]:
         return [job for job in self.jobs.values() if job.state is JobState.RUNNING]
@@ -111,13 +131,21 @@ class StoreMachine(RuleBasedStateMachine):
         size=st.integers(1, 3),
         delay=st.sampled_from([0.0, 0.0, 3.0, 30.0]),
         unique=st.sampled_from([None, None, "a", "b"]),
+        key=st.sampled_from([None, "a", "b", "None"]),
+        expires=st.sampled_from([None, None, 0.5, 4.0, 20.0]),
         again=st.booleans(),
     )
-    def add(self, size: int, delay: float, unique: str | None, again: bool) -> None:
+    def add(
+        self, size: int, delay: float, unique: str | None, key: str | None, expires: float | None, again: bool
+    ) -> None:
+        self.waiting()
         ids = [f"job-{next(self.numbers)}" for _ in range(size)]
         if again and self.jobs:
             ids[0] = next(iter(self.jobs))
-        records = [JobRecord(job_id, "work", "[[],{}]", delay=delay, unique=unique) for job_id in ids]
+        records = [
+            JobRecord(job_id, "work", "[[],{}]", delay=delay, unique=unique, key=key, expires=expires) for job_id in ids
+        ]
+        expires_at = math.inf if expires is None else self.clock.now + expires
         existing: dict[str, str] = {}
         fresh: list[Model] = []
         active = {job.unique: job.id for job in self.jobs.values() if not job.state.final and job.unique}
@@ -127,7 +155,7 @@ class StoreMachine(RuleBasedStateMachine):
             elif unique in active:
                 existing[record.id] = active[unique]
             else:
-                fresh.append(Model(record.id, 0, self.clock.now + delay, unique))
+                fresh.append(Model(record.id, 0, self.clock.now + delay, unique, key, expires_at))
                 if unique is not None:
                     active[unique] = record.id
         if fresh and len(self.waiting()) + len(fresh) > CAPACITY:
@@ -138,6 +166,8 @@ class StoreMachine(RuleBasedStateMachine):
         addition = self.run(self.ledger.add(records))
         for job in fresh:
             job.seq = next(self.numbers)
+            job.tag = max(self.virtual, self.finish.get(key, 0.0))
+            self.finish[key] = job.tag + 1 / WEIGHTS.get(key, 1.0)
             self.jobs[job.id] = job
         assert [added.created for added in addition.jobs] == [record.id not in existing for record in records]
         assert [added.record.id for added in addition.jobs] == [existing.get(r.id, r.id) for r in records]
@@ -153,6 +183,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert [record.id for record in claimed.jobs] == [job.id for job in expected]
         for record, job in zip(claimed.jobs, expected, strict=True):
             job.state = JobState.RUNNING
+            self.virtual = max(self.virtual, job.tag)
             assert record.attempt == job.failures + 1
             self.held[record.id] = record
 
@@ -192,6 +223,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.jobs)
     @rule(pick=st.integers(0, 99))
     def cancel(self, pick: int) -> None:
+        self.waiting()
         job = list(self.jobs.values())[pick % len(self.jobs)]
         if job.state is JobState.RUNNING:
             return
@@ -208,9 +240,19 @@ class StoreMachine(RuleBasedStateMachine):
         self.run(self.ledger.set_paused(paused))
         self.paused = paused
 
+    @rule()
+    def expire(self) -> None:
+        waiting = self.waiting()
+        expired = self.run(self.ledger.expire())
+        assert sorted(record.id for record in expired.jobs) == sorted(self.untold), "each is told of once"
+        self.untold.clear()
+        upcoming = min((job.expires_at for job in waiting), default=math.inf)
+        assert expired.next == (None if upcoming == math.inf else upcoming)
+
     @precondition(lambda self: not self.held)
     @rule()
     def reopen(self) -> None:
+        self.expire()
         self.close()
         self.open()
         assert self.run(self.ledger.recover(TASKS)) == []
@@ -225,6 +267,9 @@ class StoreMachine(RuleBasedStateMachine):
         assert snapshot.queue.succeeded == sum(job.state is JobState.SUCCEEDED for job in self.jobs.values())
         assert snapshot.queue.failed == sum(job.state is JobState.FAILED for job in self.jobs.values())
         assert snapshot.queue.throttled == sum(job.throttles for job in self.jobs.values())
+        shares = snapshot.queue.order
+        ahead = {lane(key): tag for key, tag in self.finish.items() if tag > self.virtual}
+        assert (shares["virtual"], shares["finish"]) == (self.virtual, ahead)
         for position, job in enumerate(self.waiting(), 1):
             assert self.run(self.ledger.position(job.id)) == position
         for job in self.jobs.values():
