@@ -399,8 +399,8 @@ def test_the_pictures_are_what_their_script_makes_of_the_parts_as_they_are(tmp_p
 
 
 def test_every_picture_is_on_a_page() -> None:
-    text = "".join(path.read_text(encoding="utf-8") for path in DOCS.glob("*.md"))
-    assert not [path.name for path in (DOCS / "assets").glob("*.svg") if f'--8<-- "{path.name}"' not in text]
+    text = "".join(path.read_text(encoding="utf-8") for path in (*DOCS.glob("*.md"), ROOT / "README.md"))
+    assert not [path.name for path in (DOCS / "assets").glob("*.svg") if path.name not in text]
 
 
 # -- the state diagram -----------------------------------------------------------------------------------------------

@@ -38,9 +38,7 @@ async def main() -> None:
         await scheduler.drain()
         took = anyio.current_time() - before
         status = await scheduler.status()
-    print(
-        f"{status.succeeded} succeeded, sent back: {status.throttled}, {took:.0f} s"
-    )
+    print(f"{status.succeeded} succeeded, sent back: {status.throttled}, {took:.0f} s")
 
 
 if __name__ == "__main__":
