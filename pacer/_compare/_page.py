@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Sequence
 from html import escape
 from typing import Final
 
 from pacer._compare._comparison import Comparison
-from pacer._compare._plot import FAINT, INK, SERIES, draw
+from pacer._compare._plot import FAINT, INK, REFUSED, SERIES, draw
 from pacer._compare._run import Trial
 from pacer._compare._table import BEST, columns, headline, notes
 from pacer._compare._verdict import verdict
 
-_LIGHT: Final = " ".join(f"--series-{index}: {colour};" for index, colour in enumerate(SERIES))
-_DARK: Final = " ".join(
-    f"--series-{index}: color-mix(in srgb, {colour} 70%, white);" for index, colour in enumerate(SERIES)
-)
+_COLOURS: Final = {**{colour: f"--series-{index}" for index, colour in enumerate(SERIES)}, REFUSED: "--refused"}
+_LIGHT: Final = " ".join(f"{name}: {colour};" for colour, name in _COLOURS.items())
+_DARK: Final = " ".join(f"{name}: color-mix(in srgb, {colour} 70%, white);" for colour, name in _COLOURS.items())
 _CSS: Final = """
 :root { color-scheme: light dark; --ink: #1a1a1b; --faint: #d4d4d6; --page: #fff; --best: #00663f; LIGHT }
 @media (prefers-color-scheme: dark) {
@@ -87,15 +85,13 @@ def _cell(text: str, spread: str, *, best: bool) -> str:
 
 def _picture(trials: Sequence[Trial]) -> str:
     """The drawing without what belongs to a file of its own, and in the colours of the page."""
-    drawn = io.BytesIO()
-    draw(drawn, "svg", trials, transparent=True)
-    svg = drawn.getvalue().decode("utf-8")
+    svg = draw("svg", trials, transparent=True).decode("utf-8")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     # Its own namespaces are known to a page without being declared.
     svg = re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg).replace("xlink:href", "href")
     svg = re.sub(r' (width|height)="[0-9.]+pt"', "", svg, count=2)
-    for index, colour in enumerate(SERIES):
-        svg = svg.replace(colour, f"var(--series-{index})")
+    for colour, name in _COLOURS.items():
+        svg = svg.replace(colour, f"var({name})")
     return svg.replace(INK, "var(--ink)").replace(FAINT, "var(--faint)")
 
 

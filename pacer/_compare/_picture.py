@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -42,9 +41,7 @@ def write_picture(path: Path, comparison: Comparison, trials: Sequence[Trial]) -
     if _kind(path) == "html":
         path.write_text(page(comparison, trials), encoding="utf-8")
         return
-    drawn = io.BytesIO()
-    draw(drawn, _kind(path), trials)
-    path.write_bytes(drawn.getvalue())
+    path.write_bytes(draw(_kind(path), trials))
 
 
 def _kind(path: Path) -> str:

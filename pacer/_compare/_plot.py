@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -72,8 +74,9 @@ class _Scale:
     step: float
 
 
-def draw(target: Any, kind: str, trials: Sequence[Trial], *, transparent: bool = False) -> None:
-    """Draw the first run of each candidate, as "png" or "svg", into a file that is open for writing bytes."""
+def draw(kind: str, trials: Sequence[Trial], *, transparent: bool = False) -> bytes:
+    """The first run of each candidate as the content of a "png" or "svg" file."""
+    drawn = io.BytesIO()
     with mpl.rc_context(_STYLE):
         rows = len(trials)
         figure = Figure(figsize=(11, max(4.6, 0.9 + 1.12 * rows)), layout="constrained")
@@ -86,7 +89,14 @@ def draw(target: Any, kind: str, trials: Sequence[Trial], *, transparent: bool =
         _waits(waits, trials)
         right.legend(*waiting.get_legend_handles_labels(), loc="outside lower left", ncols=2, frameon=False, fontsize=8)
         metadata = {"Date": None, "Creator": "pacer"} if kind == "svg" else {"Software": "pacer"}
-        figure.savefig(target, format=kind, dpi=150, transparent=transparent, metadata=metadata)
+        figure.savefig(drawn, format=kind, dpi=150, transparent=transparent, metadata=metadata)
+    return _shortened(drawn.getvalue()) if kind == "svg" else drawn.getvalue()
+
+
+def _shortened(svg: bytes) -> bytes:
+    """Without the digits behind a hundredth of a point that paths have."""
+    paths = re.compile(rb' d="[^"]*"')
+    return paths.sub(lambda path: re.sub(rb"(\.\d\d)\d+", rb"\1", path.group()), svg)
 
 
 def _scale(trials: Sequence[Trial]) -> _Scale:

@@ -119,7 +119,7 @@ def test_in_the_page_the_colours_follow_the_scheme(tmp_path):
     picture = written(tmp_path / "out.html").read_text(encoding="utf-8").partition("<svg")[2]
     assert "var(--ink)" in picture
     assert "var(--series-0)" in picture
-    assert not re.findall("|".join(SERIES), picture)
+    assert not re.findall("|".join((*SERIES, REFUSED)), picture)
 
 
 @pytest.mark.parametrize(
