@@ -85,10 +85,8 @@ def _carried_by(error: BaseException) -> Answer | None:
 
 
 def _status(source: Any) -> int | None:
-    """Of httpx, requests and SDKs `status_code`; of aiohttp `status`; of urllib and google-genai `code`."""
-    names = ["status_code", "status"]
-    if hasattr(source, "headers") or isinstance(getattr(source, "details", None), Mapping):
-        names.append("code")
+    """Of httpx, requests and most SDKs `status_code`; of aiohttp and urllib `status`; of google-genai `code`."""
+    names = ("status_code", "status", "code") if hasattr(source, "details") else ("status_code", "status")
     for name in names:
         value = getattr(source, name, None)
         if isinstance(value, int) and 100 <= value <= 599:

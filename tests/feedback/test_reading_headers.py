@@ -124,6 +124,7 @@ def test_of_several_values_the_longest_wait_counts() -> None:
     assert retry_after([("Retry-After", "5"), ("retry-after", "9"), ("Retry-After", "junk")]) == 9.0
     assert retry_after({"retry-after": ["5", "9"]}) == 9.0
     assert retry_after({"retry-after": "5, 9"}) == 9.0
+    assert retry_after({"retry-after-ms": ["1500", "900"]}) == 1.5
     date = "Wed, 21 Oct 2026 07:28:30 GMT"
     assert retry_after([("retry-after", date), ("retry-after", "7")], now=NOW) == 30.0
 
@@ -245,6 +246,24 @@ def test_the_drafts_policies_meet_their_reports_and_the_tightest_bears_the_dimen
         report("requests/burst", limit=100.0, remaining=50.0, reset_in=30.0, window=60.0),
         report("content_bytes", limit=9.0, remaining=8.0),
     )
+
+
+@pytest.mark.parametrize(
+    ("policies", "reported", "tightest"),
+    [
+        ('"a";q=9,"b";q=5', '"a";r=3,"b";r=4', "a"),  # less is left
+        ('"a";q=9,"b";q=5', '"a";r=3,"b";r=3', "b"),  # less in all
+        ('"a";q=5,"b";q=5', '"a";r=3;t=10,"b";r=3;t=90', "b"),  # longer to wait
+        ('"a";q=5', '"a";r=3,"b";r=3', "a"),
+        ('"a";q=5,"b";q=9', '"b";r=3', "b"),
+    ],
+)
+def test_which_limit_of_a_dimension_is_the_tightest(policies: str, reported: str, tightest: str) -> None:
+    (other,) = {"a", "b"} - {tightest}
+    assert [one.name for one in limits({"RateLimit-Policy": policies, "RateLimit": reported})] == [
+        "requests",
+        f"requests/{other}",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -267,12 +267,12 @@ def httpx2_response(status: int, body: Any, headers: dict[str, str] = HEADERS) -
     return httpx2.Response(status, headers=headers, json=body, request=httpx2.Request("POST", OPENAI))
 
 
-def requests_error() -> requests.HTTPError:
+def requests_error(body: object = CODED) -> requests.HTTPError:
     response = requests.Response()
     response.status_code = 429
     response.headers.update(HEADERS)
     response.url = DASHSCOPE
-    response._content, response._content_consumed = json.dumps(CODED).encode(), True
+    response._content, response._content_consumed = json.dumps(body).encode(), True
     return requests.HTTPError("429", response=response)
 
 
@@ -315,6 +315,8 @@ def test_the_error_of_requests_whose_responses_are_falsy() -> None:
     error = requests_error()
     assert not error.response
     assert outcome(error) == EXPECTED
+    of_dashscope = requests_error({"code": "insufficient_quota", "message": _BILLING})
+    assert outcome(of_dashscope).kind is THROTTLED
 
 
 def test_the_error_of_urllib_whose_body_stays_unread() -> None:
@@ -329,6 +331,20 @@ def test_the_error_of_botocore_which_calls_a_throttle_400() -> None:
     assert outcome(ClientError({**response, "retryAfterSeconds": 9})).retry_after == 9.0
     response["Error"] = {"Code": "ValidationException", "Message": "no"}
     assert outcome(ClientError(response)).kind is FAILED
+
+
+@attrs.define
+class GenAIError(Exception):
+    """Of the shape that google-genai documents for its own."""
+
+    code: int
+    status: str
+    details: dict[str, Any]
+
+
+def test_the_error_of_google_genai() -> None:
+    error = GenAIError(429, "RESOURCE_EXHAUSTED", gemini("slow", RETRY_INFO))
+    assert outcome(error) == Outcome(THROTTLED, error="RESOURCE_EXHAUSTED", retry_after=26.0)
 
 
 @attrs.define
