@@ -17,13 +17,7 @@ async def last_of_five(estimator: DurationEstimator[Any]) -> str:
             await scheduler.options(cost={"tokens": tokens}).enqueue(summarise, tokens)
         await scheduler.drain()
 
-        for tokens in (
-            100,
-            100,
-            100,
-            100,
-            100,
-        ):  # 3 s each, so the last starts after 12 s
+        for tokens in [100] * 5:  # 3 s each, so the last starts after 12 s
             job = scheduler.options(cost={"tokens": tokens})
             receipt = await job.enqueue(summarise, tokens)
         wait = receipt.estimate
