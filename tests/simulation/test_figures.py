@@ -9,7 +9,7 @@ from array import array
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pacer import BoundedQueue, Scheduler
@@ -41,6 +41,7 @@ ROOMY = BoundedQueue(100_000)
 # -- spreads ---------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(values=st.lists(st.floats(0, 1e6), min_size=1, max_size=300))
 def test_few_numbers_are_spread_exactly(values):
     samples = Samples()
@@ -117,6 +118,7 @@ def test_a_result_is_plain_data_too():
 # -- timelines -------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(gaps=st.lists(st.floats(0, 1000), max_size=200))
 def test_a_timeline_counts_each_time_in_its_stretch(gaps):
     recording, at, times = Recording(), 0.0, []
@@ -187,6 +189,7 @@ def test_where_keys_have_limits_of_their_own_the_oracle_keeps_no_key_waiting_for
 
 
 @pytest.mark.parametrize("key_mix", [JobMix(), JobMix(keys={"a": 1, "b": 2, "c": 3})], ids=["one lane", "lanes"])
+@settings(deadline=None)
 @given(seed=st.integers(0, 50), rate=st.floats(0.3, 3), slots=st.integers(1, 4))
 def test_nothing_is_faster_than_the_oracle(key_mix, seed, rate, slots):
     limit = GcraLimit(5, per=5, burst=3)

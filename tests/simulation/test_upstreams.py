@@ -6,7 +6,7 @@ import math
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pacer import OutcomeKind
@@ -81,6 +81,7 @@ def test_the_gcra_limit_answers_as_the_published_table_says():
         assert (report.remaining, report.reset_in) == (remaining, pytest.approx(reset))
 
 
+@settings(deadline=None)
 @given(
     gaps=st.lists(st.floats(0, 3), max_size=80),
     burst=st.integers(1, 8),
@@ -95,6 +96,7 @@ def test_a_gcra_limit_lets_no_more_in_than_its_bound(gaps, burst, interval, wind
         assert sum(first <= at <= first + window for at in passed) <= bound
 
 
+@settings(deadline=None)
 @given(gaps=st.lists(st.floats(0, 3), max_size=80), limit=st.integers(1, 6), per=st.floats(0.5, 20))
 def test_a_sliding_window_lets_exactly_its_limit_into_any_window(gaps, limit, per):
     times = [sum(gaps[:number]) for number in range(len(gaps))]
@@ -133,6 +135,7 @@ def test_a_window_may_begin_elsewhere():
     ],
     ids=lambda limit: type(limit).__name__,
 )
+@settings(deadline=None)
 @given(seed=st.integers(0, 10_000), late=st.sampled_from([0.0, 1e6]))
 def test_who_waits_exactly_as_long_as_told_is_let_in(limit, seed, late):
     random, now, state = Random(seed), late, limit.initial_state()
