@@ -59,9 +59,12 @@ class CubicRate(Combinable):
     One thing differs: of the throttles of jobs that were started before the last one was known, only one counts;
     there each multiplies the rate by 0.7. A failure counts as an answer, as it does there.
 
-    Not for few throttles or the last tenth of a limit: the curve is back at `top` after K seconds (2 s at 10/s, 4.2 s
-    at 100/s) and is throttled there again, for a twentieth of the requests at 10/s, and gives away a tenth of the
-    limit on the way. `AdaptiveRate` does better on both. Not for limits below 0.5 a second, unless `minimum` is.
+    Not for few throttles, nor for the last tenth of a limit: the curve is back at `top` after K seconds (0.9 s at 1/s,
+    2 s at 10/s, 4.2 s at 100/s) and is throttled there again. In front of a limit without bursts that is a third of
+    the requests at 1/s, a twentieth at 10/s, one in 500 at 100/s, and a tenth to a third of the limit goes unused.
+    `AdaptiveRate` does better on all of these. Worst is an upstream that counts in long windows and names no time:
+    this policy goes on asking at its rate, where those clients also wait before each retry. Not for limits below 0.5 a
+    second, unless `minimum` is.
     After idle time a second's worth of jobs starts at once, and the rate is low at first, as the measured one is.
 
     State: eight numbers.
