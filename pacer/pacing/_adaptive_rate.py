@@ -78,7 +78,7 @@ class AdaptiveRate(Combinable):
 
     In steady state about one request in 150 is throttled, fewer above 12 a second; of a limit without bursts 97 % are
     used, of others 99 %. A limit that was doubled is found after about 500 requests, and within a minute from 10 a
-   second on; a halved one within half a minute. `benchmarks/test_adaptive.py` has the figures.
+    second on; a halved one within half a minute. `benchmarks/test_adaptive.py` has the figures.
 
     Not for a limit that is known (`TokenBucket`, `SlidingWindow`) or told in headers (`ServerGuided`). Not for
     concurrency: a slow upstream that never throttles is hit at `maximum`. It needs hundreds of requests to learn, so
