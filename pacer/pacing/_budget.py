@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from functools import cached_property
 
 import attrs
@@ -97,18 +96,12 @@ class Budget(Combinable):
     def ended(self, state: float | None, now: float, job: JobFacts, outcome: Outcome, running: int) -> float | None:
         """Settle with the real cost, if it is known."""
         reserved = job.cost.get(self.dimension, self.default)
-        used = reserved if outcome.kind is not OutcomeKind.IGNORED else 0.0
-        if outcome.cost is not None:
-            used = _reported(outcome.cost, self.dimension, used)
+        used = None if outcome.cost is None else outcome.cost.get(self.dimension)
+        if used is None or not 0 <= used < math.inf:
+            used = 0.0 if outcome.kind is OutcomeKind.IGNORED else reserved
         if used == reserved:
             return state
         difference = (used - reserved) * (self.per / self.tokens)
         if state is None or (used > reserved and state < now):
             state = now
         return state + difference
-
-
-def _reported(cost: Mapping[str, float], dimension: str, otherwise: float) -> float:
-    """The cost in this dimension, if it was reported and is one."""
-    used = cost.get(dimension, otherwise)
-    return used if 0 <= used < math.inf else otherwise
