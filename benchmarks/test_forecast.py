@@ -155,7 +155,7 @@ def percent(found: Iterable[bool]) -> float:
 def judge(promises: Sequence[Promise], requests: int) -> Figures:
     """Shares in percent, times in seconds; of those that waited, for what starts at once is easy to foretell.
 
-    `plain` is the in-app queue's formula, `mean` the same with a plain mean. `covered_warm` leaves out the promises that
+    `plain` is the in-app queue's formula, `mean` the same with a plain mean. `covered_warm` leaves out promises that
     were made before 20 jobs had ended, when durations were hardly known.
     """
     waited = [promise for promise in promises if promise.actual > TINY]

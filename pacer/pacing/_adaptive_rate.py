@@ -149,7 +149,7 @@ class AdaptiveRate(Combinable):
     ) -> AdaptiveRateState:
         """A success lets the rate grow if it is in use; a throttle cuts it."""
         started_at = job.started_at
-        if started_at is None or outcome.kind is OutcomeKind.IGNORED:
+        if started_at is None or outcome.foretold or outcome.kind is OutcomeKind.IGNORED:
             return state
         if outcome.kind is OutcomeKind.THROTTLED:
             return self._cut(state, now, started_at, told=outcome.retry_after is not None)

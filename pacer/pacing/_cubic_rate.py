@@ -111,7 +111,7 @@ class CubicRate(Combinable):
     def ended(self, state: CubicRateState, now: float, job: JobFacts, outcome: Outcome, running: int) -> CubicRateState:
         """Measure, and follow the curve."""
         started_at = job.started_at
-        if started_at is None or outcome.kind is OutcomeKind.IGNORED:
+        if started_at is None or outcome.foretold or outcome.kind is OutcomeKind.IGNORED:
             return state
         begin, count, measured = state["bin"], state["count"] + job.cost.get("requests", 1.0), state["measured"]
         bin_now = math.floor(now / BIN_SECONDS) * BIN_SECONDS

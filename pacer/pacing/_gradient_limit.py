@@ -111,7 +111,7 @@ class GradientLimit(Combinable):
     ) -> GradientLimitState:
         """Compare the duration with the usual one; a throttle cuts."""
         started_at = job.started_at
-        if started_at is None:
+        if started_at is None or outcome.foretold:
             return state
         if outcome.kind is OutcomeKind.THROTTLED:
             return self._cut(state, now, started_at)

@@ -98,7 +98,7 @@ class VegasLimit(Combinable):
     ) -> VegasLimitState:
         """Estimate the queue from the duration; a throttle cuts."""
         started_at = job.started_at
-        if started_at is None:
+        if started_at is None or outcome.foretold:
             return state
         if outcome.kind is OutcomeKind.THROTTLED:
             cut_at = state["cut_at"]

@@ -15,7 +15,7 @@ from pacer import BoundedQueue, JobRecord, JobState, Outcome, OutcomeKind, Rules
 from pacer._forecast import EXACT_JOBS, forecast_start
 from pacer._snapshot import LOOK_AHEAD
 from pacer.backoff import NoBackoff
-from pacer.pacing import FixedPause, TokenBucket, Unpaced
+from pacer.pacing import AdaptiveRate, CubicRate, FixedPause, GradientLimit, TokenBucket, Unpaced, VegasLimit
 from pacer.protocols import NOW, Durations, When
 from pacer.queues import Fifo, Priority
 from pacer.stores import MemoryStore
@@ -224,3 +224,22 @@ def test_with_known_durations_the_forecast_is_what_the_store_does(kinds, pacing,
     ]
     starts, foretold = anyio.run(Bench(rules).starts, waiting)
     assert {name: found.seconds for name, found in foretold.items()} == pytest.approx(starts, abs=1e-5)
+
+
+@pytest.mark.parametrize("pacing", [AdaptiveRate(1), CubicRate(), GradientLimit(), VegasLimit()])
+def test_a_foretold_run_teaches_an_adaptive_pace_nothing(pacing):
+    """Forecasts take every run to succeed; a pace that learned from that would be thought to grow without end."""
+    job = JobRecord("j", "short", started_at=0.0)
+    throttled = Outcome(OutcomeKind.THROTTLED)
+    state = pacing.ended(pacing.started(pacing.initial_state(), 0.0, job, 0), 1.0, job, throttled, 0)
+    later = JobRecord("k", "short", started_at=5.0)
+    state = pacing.started(state, 5.0, later, 0)
+    foretold = attrs.evolve(SUCCESS, foretold=True)
+    assert pacing.ended(state, 6.0, later, foretold, 0) == state
+    assert pacing.ended(state, 6.0, later, SUCCESS, 0) != state
+
+
+def test_a_pace_that_was_found_is_thought_to_stay():
+    rules = make_rules(pacing=AdaptiveRate(2), concurrency=100)
+    found = forecast_start(rules, snapshot(rules, jobs(*["short"] * 400)), JobRecord("new", "short"), 401)
+    assert found.seconds == pytest.approx(200)
