@@ -52,6 +52,7 @@ from pacer._tasks import Call as Call
 from pacer._tasks import call as call
 from pacer._views import Status as Status
 from pacer.queues._bounded import BoundedQueue as BoundedQueue
+from pacer.queues._max_wait import MaxWait as MaxWait
 
 __version__ = "0.1.0"
 
@@ -76,6 +77,7 @@ __all__ = [
     "JobState",
     "LeaseLostError",
     "LoggingObserver",
+    "MaxWait",
     "NewerSchemaError",
     "NotEncodableError",
     "NotOurStoreError",

@@ -46,16 +46,19 @@ class QueueFullError(PacerError):
 
     Attributes:
         capacity: How many jobs may wait.
-        retry_after: Seconds until a slot is expected to be free, always above 0.
+        retry_after: Seconds until there is expected to be room, always above 0.
+        reason: Why there is none, in one phrase; empty if it is that as many jobs wait as may.
     """
 
-    def __init__(self, capacity: int, retry_after: float) -> None:
-        super().__init__(capacity, retry_after)
+    def __init__(self, capacity: int, retry_after: float, reason: str = "") -> None:
+        super().__init__(capacity, retry_after, reason)
         self.capacity = capacity
         self.retry_after = retry_after
+        self.reason = reason
 
     def __str__(self) -> str:
-        return f"the queue is full ({self.capacity} jobs wait); try again in {math.ceil(self.retry_after)} s"
+        why = f"takes no more jobs: {self.reason}" if self.reason else f"is full ({self.capacity} jobs wait)"
+        return f"the queue {why}; try again in {math.ceil(self.retry_after)} s"
 
 
 class JobError(PacerError):

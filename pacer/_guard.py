@@ -75,7 +75,7 @@ class Guard:
         """A usable admission; without one, a refusal."""
         try:
             found = ask()
-            if isinstance(found, Admission) and (not found.accepted or (type(found.drop) is int and found.drop >= 0)):
+            if isinstance(found, Admission) and _usable(found):
                 return found
             self.note(part, "admit", f"answered {found!r}")
         except Exception as error:
@@ -146,6 +146,12 @@ class Guard:
         except Exception as error:
             self.note(part, "most_running", error)
         return 1
+
+
+def _usable(found: Admission) -> bool:
+    if found.accepted:
+        return type(found.drop) is int and found.drop >= 0
+    return found.retry_after is None or 0 <= found.retry_after < math.inf
 
 
 def _rising(values: Sequence[float]) -> bool:

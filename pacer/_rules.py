@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import attrs
 
+from pacer._admission import last_start, refusal
 from pacer._errors import ImpossibleJobError, QueueFullError, Throttled
-from pacer._forecast import forecast_start
 from pacer._guard import FALLBACK_WAIT, Guard
 from pacer._job import JobRecord, JobState, Outcome, OutcomeKind, Retry
 from pacer._promises import kept, promised
@@ -34,9 +34,6 @@ from pacer.protocols import (
 OnCrash = Literal["rerun", "stale"]
 
 _PAUSED = When(math.inf, on_event=True, reason="paused by hand", by_hand=True)
-# Retry-After when no forecast can be made because the queue is paused, and the least that is ever said.
-UNKNOWN_WAIT = 60.0
-LEAST_RETRY_AFTER = 0.1
 INTERRUPTED = Outcome(OutcomeKind.IGNORED)
 EXPIRED = "it had not started by the time after which it is of no use"
 # A throttled queue is held at least this long: "retry after 0" may not spin. If neither the upstream nor the backoff
@@ -113,31 +110,31 @@ class Rules:
         if when is not None and when.never:
             raise ImpossibleJobError(when.reason)
 
-    def admit(self, jobs: Sequence[JobFacts], waiting: int, snapshot: Callable[[], Snapshot]) -> int:
+    def admit(
+        self,
+        jobs: Sequence[JobRecord],
+        waiting: int,
+        snapshot: Callable[[], Snapshot],
+        position: Callable[[float], int] | None = None,
+    ) -> int:
         """May all of these jobs enter? Returns how many of the oldest have to leave for them.
 
-        `snapshot` is called only if the answer depends on a forecast.
+        `snapshot` and `position` are called only if the answer depends on a forecast; see `last_start`.
 
         Raises:
             QueueFullError: They may not; it says when there is expected to be room for them.
         """
         admission = self.guard.admission(
             self.queue,
-            lambda: self.queue.admit(len(jobs), waiting, lambda: self._wait(snapshot(), jobs[0], waiting + 1)),
+            lambda: self.queue.admit(len(jobs), waiting, lambda: last_start(self, snapshot(), jobs, position)),
         )
         if not admission.accepted:
-            raise self.refusal(snapshot(), jobs)
+            raise refusal(self, snapshot(), jobs, admission)
         return min(admission.drop, waiting)
 
     def refusal(self, snapshot: Snapshot, jobs: Sequence[JobFacts]) -> QueueFullError:
         """The error for jobs that find no room: when is there expected to be enough of it?"""
-        excess = max(1, snapshot.waiting + len(jobs) - self.queue.capacity)
-        wait = self._wait(snapshot, jobs[0], excess)
-        return QueueFullError(self.queue.capacity, UNKNOWN_WAIT if wait is None else max(wait, LEAST_RETRY_AFTER))
-
-    def _wait(self, snapshot: Snapshot, job: JobFacts, position: int) -> float | None:
-        estimate = forecast_start(self, snapshot, job, position)
-        return None if estimate is None else estimate.seconds
+        return refusal(self, snapshot, jobs)
 
     def place(self, state: QueueState, job: JobFacts) -> tuple[float, QueueState]:
         """Where the job stands among the waiting ones, smaller is sooner; and the state after it has come in."""

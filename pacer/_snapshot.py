@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import attrs
 
 if TYPE_CHECKING:
+    from pacer._job import JobRecord
     from pacer.protocols import JobFacts
 
 
@@ -178,6 +179,14 @@ def facts(job: JobFacts) -> Facts:
         job.ready_at,
         job.expires_at,
     )
+
+
+def arriving(job: JobRecord, now: float) -> Facts:
+    """The same of a job that would come into the queue now, and be ready at once."""
+    known = facts(job)
+    known.created_at = known.ready_at = now
+    known.expires_at = None if job.expires is None else now + job.expires
+    return known
 
 
 @attrs.frozen

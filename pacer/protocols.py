@@ -237,10 +237,15 @@ class Admission:
     Attributes:
         accepted: True if all of them may.
         drop: How many of the oldest waiting jobs have to go first.
+        retry_after: If refused for another reason than `capacity`: seconds after which it is worth another try; None
+            if that is when there is expected to be room.
+        reason: Why they were refused, for people: "a job would start in about 700 s". Empty: too many wait.
     """
 
     accepted: bool
     drop: int = 0
+    retry_after: float | None = None
+    reason: str = ""
 
 
 class JobQueue(Protocol):
@@ -259,7 +264,10 @@ class JobQueue(Protocol):
         """Seconds that `enqueue` waits for a slot when refused; 0 refuses at once, None waits for ever."""
 
     def admit(self, incoming: int, waiting: int, expected_wait: Callable[[], float | None]) -> Admission:
-        """May `incoming` jobs enter beside `waiting` others? `expected_wait()` is the forecast start of the first."""
+        """May `incoming` jobs enter beside `waiting` others?
+
+        `expected_wait()` is the forecast start of the last of them, in seconds from now; None if no time can be named.
+        """
 
 
 class Observer(Protocol):

@@ -49,7 +49,7 @@ def problem(
 def install_error_handlers(app: FastAPI) -> None:
     """Answer pacer's errors, wherever in the application they are raised, with a fitting status and a problem body.
 
-    `QueueFullError` becomes 429 with `Retry-After`, the forecast time until a slot is free; `UnknownJobError` 404;
+    `QueueFullError` becomes 429 with `Retry-After`, the forecast time until there is room; `UnknownJobError` 404;
     `NotRunningError` and `StoreError` 503 with `Retry-After`. What a store said is logged, not sent: it may name paths.
     """
     for kind, answer in _ANSWERS.items():
@@ -81,7 +81,10 @@ def _response(status: int) -> dict[str, Any]:
 
 async def _queue_full(request: Request, error: Any) -> JSONResponse:
     wait = max(1, math.ceil(error.retry_after))
-    detail = f"The queue is full: {error.capacity} jobs wait. A slot is expected to be free in {wait} s."
+    if error.reason:
+        detail = f"The queue takes no more jobs: {error.reason}. Try again in {wait} s."
+    else:
+        detail = f"The queue is full: {error.capacity} jobs wait. A slot is expected to be free in {wait} s."
     return problem(429, "queue-full", detail, retry_after=error.retry_after, capacity=error.capacity)
 
 

@@ -111,7 +111,10 @@ class MemoryLedger:
     def _admit(self, fresh: Sequence[JobRecord], now: float) -> list[JobRecord]:
         """Ask the rules; raises QueueFullError. Returns the jobs that were dropped to make room."""
         self._data.expired += self._take_expired(now)
-        drop = self._rules.admit(fresh, len(self._data.waiting), lambda: self._snapshot(now))
+        data = self._data
+        drop = self._rules.admit(
+            fresh, len(data.waiting), lambda: self._snapshot(now), lambda key: data.waiting.place_of(key, now)
+        )
         dropped = self._data.waiting.oldest(drop) if drop else []
         for record in dropped:
             self._leave(record, JobState.DROPPED, now, "dropped for a newer job")

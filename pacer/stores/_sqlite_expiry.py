@@ -49,7 +49,7 @@ class Expiry:
         self._queue.view.forget()
 
     def tell(self) -> tuple[list[JobRecord], float | None]:
-        """The jobs that this worker has taken out since it was asked last, and when the next of the waiting ones is due."""
+        """The jobs that this worker has taken out since it was asked last; and when the next waiting one expires."""
         jobs = [] if self._telling else [*self._untold, *self._taken]
         self._telling = True
         at = self._queue.view.next_expiry()

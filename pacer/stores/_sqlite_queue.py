@@ -91,7 +91,7 @@ class SqlQueue:
         Not `certain`: the job may exist already, and then nobody has to make room for it.
         """
         try:
-            drop = self.rules.admit(fresh, self.view.waiting, self.view.named_snapshot)
+            drop = self.rules.admit(fresh, self.view.waiting, self.view.named_snapshot, self.view.place_of)
         except QueueFullError:
             if not certain and self.table.same(fresh[0]) is not None:
                 return []

@@ -302,9 +302,17 @@ class QueueView:
             return self.ready + int(earlier)
         if (sort_key, seq) >= self._last_key():
             return self.ready
+        return self._ahead_of(sort_key, seq) + 1
+
+    def _ahead_of(self, sort_key: float, seq: int) -> int:
         parameters = (self.queue, sort_key, self.queue, sort_key, seq)
         (ahead,) = self.cursor.execute(_AHEAD, parameters).fetchone()
-        return int(ahead) + 1
+        return int(ahead)
+
+    def place_of(self, sort_key: float) -> int:
+        """Where a new job with this key would come to stand, if it is ready at once."""
+        seq = self._seq + 1
+        return self.ready + 1 if (sort_key, seq) >= self._last_key() else self._ahead_of(sort_key, seq) + 1
 
     def _last_key(self) -> Key:
         if self._last is None:

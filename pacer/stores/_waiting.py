@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import overload
@@ -114,6 +114,11 @@ class WaitingJobs:
         self._take_due(now)
         index = self._index(record)
         return self._delayed_position(record) if index is None else index - self._front + 1
+
+    def place_of(self, sort_key: float, now: float) -> int:
+        """Where a new job with this key would come to stand, if it is ready at once."""
+        self._take_due(now)
+        return bisect_right(self._ready, sort_key, lo=self._front, key=lambda entry: entry[0]) - self._front + 1
 
     def oldest(self, count: int) -> list[JobRecord]:
         """The jobs that came into the queue first (a job that came back counts from its return)."""

@@ -171,6 +171,20 @@ def check_queue_is_bounded(queue: JobQueue) -> None:
         )
 
 
+def check_queue_refusals(queue: JobQueue) -> None:
+    """A refusal drops nobody, and says after how many seconds to come back (None: when there is room), and why."""
+    name = type(queue).__name__
+    for incoming, waiting, admission in _admissions(queue):
+        if admission.accepted:
+            continue
+        said = f"{name}.admit({incoming} jobs beside {waiting})"
+        after = admission.retry_after
+        expect(admission.drop == 0, f"{said}: a refusal drops nobody; got {admission!r}")
+        usable = after is None or (isinstance(after, int | float) and 0 <= after < math.inf)
+        expect(usable, f"{said}: retry_after is None or a number of seconds, 0 or more; got {admission!r}")
+        expect(isinstance(admission.reason, str), f"{said}: the reason is text; got {admission!r}")
+
+
 def check_queue_can_be_entered(queue: JobQueue) -> None:
     """An empty queue takes a job that would start at once."""
     admission = queue.admit(1, 0, lambda: 0.0)
@@ -191,6 +205,7 @@ QUEUE_CHECKS: Sequence[Check] = (
     check_queue_recipe,
     check_queue_settings,
     check_queue_is_bounded,
+    check_queue_refusals,
     check_queue_can_be_entered,
     check_queue_is_pure,
 )

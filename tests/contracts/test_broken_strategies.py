@@ -362,6 +362,29 @@ class Moody(BoundedQueue):
         return Admission(accepted=waiting + incoming <= self.capacity and (waiting == 0 or random.random() < 0.5))
 
 
+class NeverAgain(BoundedQueue):
+    def admit(self, incoming, waiting, expected_wait):
+        room = waiting + incoming <= self.capacity
+        return Admission(accepted=room, retry_after=math.inf)
+
+
+class AnHourAgo(BoundedQueue):
+    def admit(self, incoming, waiting, expected_wait):
+        wait = expected_wait()
+        room = waiting + incoming <= self.capacity and wait is not None and wait < 10
+        return Admission(accepted=room, retry_after=10 - (wait or 0))
+
+
+class DropsAndRefuses(BoundedQueue):
+    def admit(self, incoming, waiting, expected_wait):
+        return Admission(accepted=waiting + incoming <= self.capacity, drop=min(1, waiting))
+
+
+class SaysWhyInNumbers(BoundedQueue):
+    def admit(self, incoming, waiting, expected_wait):
+        return Admission(accepted=waiting + incoming <= self.capacity, reason=429)
+
+
 class NoCapacity(BoundedQueue):
     capacity = property(lambda self: 0)
 
@@ -379,6 +402,10 @@ class NegativePatience(BoundedQueue):
         (SaysTrue(3), "answers with an Admission"),
         (Closed(3), "empty queue takes a job"),
         (Moody(30), "same question has the same answer"),
+        (NeverAgain(3), "retry_after is None or a number of seconds, 0 or more"),
+        (AnHourAgo(30), "retry_after is None or a number of seconds, 0 or more"),
+        (DropsAndRefuses(3), "a refusal drops nobody"),
+        (SaysWhyInNumbers(3), "the reason is text"),
         (NegativePatience(3), "wait_timeout is None or 0 or more"),
         (BoundedQueue(3, order=NaNOrder()), "finite number"),
     ],

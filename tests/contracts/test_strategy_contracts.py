@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pacer import BoundedQueue, LoggingObserver
+from pacer import BoundedQueue, LoggingObserver, MaxWait
 from pacer.backoff import (
     CappedDoublings,
     CircuitBreaker,
@@ -182,6 +182,9 @@ QUEUES = [
     BoundedQueue(10, "wait", timeout=5),
     BoundedQueue(10, "wait", order=Priority()),
     BoundedQueue(10, "drop-oldest", order=FairShare({"tenant": 3})),
+    MaxWait(600),
+    MaxWait(0.001, capacity=1),
+    MaxWait(1e9, capacity=7, order=ShortestFirst()),
 ]
 CODECS = [JsonCodec(), InProcessCodec()]
 

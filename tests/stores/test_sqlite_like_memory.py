@@ -23,9 +23,10 @@ from pacer._rules import Rules
 from pacer.backoff import ConstantBackoff, ExponentialBackoff
 from pacer.estimators import MovingAverage
 from pacer.pacing import FixedPause, TokenBucket, Unpaced
-from pacer.protocols import Store
+from pacer.protocols import JobQueue, Store
 from pacer.queues import EarliestDeadline, FairShare, Fifo, Lifo, Priority, ShortestFirst
 from pacer.queues._bounded import BoundedQueue
+from pacer.queues._max_wait import MaxWait
 from pacer.stores import MemoryStore
 from pacer.stores.sqlite import SqliteStore
 from pacer.testing import ManualClock
@@ -193,7 +194,7 @@ def facts(record: JobRecord) -> tuple[Any, ...]:
     )
 
 
-def make_rules(queue: BoundedQueue, pacing: Any, concurrency: int) -> Rules:
+def make_rules(queue: JobQueue, pacing: Any, concurrency: int) -> Rules:
     return Rules(queue, pacing, ExponentialBackoff(2, after=2), MovingAverage(), concurrency, max_recoveries=1)
 
 
@@ -211,6 +212,10 @@ def make_rules(queue: BoundedQueue, pacing: Any, concurrency: int) -> Rules:
             BoundedQueue(50, order=ShortestFirst(ageing=0.1)),
             BoundedQueue(50, order=FairShare({"k": 2})),
             BoundedQueue(4, "drop-oldest", order=FairShare(keys=1)),
+            MaxWait(100.0),
+            MaxWait(150.0, capacity=5, order=Priority(ageing=2)),
+            MaxWait(0.5, order=Lifo()),
+            MaxWait(100.0, order=FairShare()),
         ]
     ),
     pacing=st.sampled_from([Unpaced(), FixedPause(2), TokenBucket(1, per=3, burst=2)]),

@@ -27,6 +27,7 @@ from pacer import (
     JobRecord,
     JobState,
     LoggingObserver,
+    MaxWait,
     Outcome,
     OutcomeKind,
     QueueFullError,
@@ -155,6 +156,8 @@ probing: int | None = CircuitBreaker().most_running(5)
 FullJitter(FixedPause(10))  # type: ignore[arg-type]
 estimator: DurationEstimator[Any] = MovingAverage(initial=60, weight=0.2)
 queue: JobQueue = BoundedQueue(50, "wait", timeout=5, order=Priority())
+promise: JobQueue = MaxWait(timedelta(minutes=10), capacity=1000, order=FairShare())
+MaxWait(600, 1000)  # type: ignore[call-arg]
 orders: Sequence[JobOrder[Any]] = (
     Fifo(),
     Lifo(),
@@ -307,7 +310,7 @@ async def ask_and_steer() -> None:
     try:
         await scheduler.enqueue(count, [])
     except QueueFullError as error:
-        assert_type((error.capacity, error.retry_after), tuple[int, float])
+        assert_type((error.capacity, error.retry_after, error.reason), tuple[int, float, str])
 
 
 def describe(event: Event) -> str:
