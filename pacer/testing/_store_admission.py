@@ -9,10 +9,22 @@ import anyio
 from pacer._errors import QueueFullError
 from pacer._job import JobState
 from pacer.protocols import Addition, Ledger
-from pacer.queues import Priority
+from pacer.queues import FairShare, Priority
 from pacer.queues._bounded import BoundedQueue
+from pacer.testing._clock import ManualClock
 from pacer.testing._expect import expect, expect_equal
-from pacer.testing._store_desk import SUCCEEDED, Desk, StoreCheck, StoreFactory, admitted, ids, set_up
+from pacer.testing._store_desk import (
+    LEASE,
+    SUCCEEDED,
+    TASKS,
+    Desk,
+    StoreCheck,
+    StoreFactory,
+    admitted,
+    ids,
+    make_rules,
+    set_up,
+)
 
 
 async def check_positions(factory: StoreFactory) -> None:
@@ -132,6 +144,33 @@ async def check_order(factory: StoreFactory) -> None:
         await desk.start(desk.b, *order, "late")
 
 
+async def check_order_has_one_state(factory: StoreFactory) -> None:
+    """What an order learns of jobs that come in and start is the same for all workers, and survives a restart."""
+    clock = ManualClock()
+    store, parts = factory(clock, LEASE), {"queue": BoundedQueue(9, order=FairShare({"b": 2}))}
+    async with (
+        store.open("default", make_rules(**parts), "a") as a,
+        store.open("default", make_rules(**parts), "b") as b,
+    ):
+        await a.recover(TASKS)
+        await b.recover(TASKS)
+        desk = Desk(store, clock, parts, a, b)
+        for ledger, job_id in ((a, "a1"), (b, "a2"), (a, "a3")):
+            await ledger.add([desk.job(job_id, key="a")])
+        for job_id in ("a1", "a2"):
+            await desk.run(b, job_id)
+        await b.add([desk.job("b1", key="b")])
+        before = (await a.snapshot()).queue.order
+        expect_equal(before, {"virtual": 1.0, "finish": {":a": 3.0, ":b": 1.5}}, "all workers share the order's state")
+    async with store.open("default", make_rules(**parts), "c") as c:
+        await c.recover(TASKS)
+        expect_equal((await c.snapshot()).queue.order, before, "the order's state survives a restart")
+        desk = Desk(store, clock, parts, c, c)
+        for job_id in ("a4", "b2", "b3"):
+            await desk.add(job_id, key=job_id[0])
+        await desk.start(c, "b1", "b2", "a3", "b3", "a4")
+
+
 async def check_delay(factory: StoreFactory) -> None:
     """A delayed job starts at the end of its delay, not before, exactly when `claim` said; others pass it."""
     async with set_up(factory) as desk:
@@ -199,6 +238,7 @@ ADMISSION_CHECKS: Sequence[StoreCheck] = (
     check_same_id_is_one_job,
     check_unique_key_is_one_job,
     check_order,
+    check_order_has_one_state,
     check_delay,
     check_drop_oldest,
     check_jobs_are_kept_as_given,

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import attrs
 import pytest
+from late_stores import LATE
 
 from pacer import JobState, LeaseLostError, QueueFullError, Rules
 from pacer.protocols import Beat, Settled
@@ -268,7 +269,13 @@ async def keeps_progress_to_itself(ledger, held):
     return await ledger.beat(held)
 
 
+def forgets_the_order(ledger):
+    ledger._data.state = attrs.evolve(ledger._data.state, order=ledger._rules.initial().order)
+
+
 SABOTAGE = {
+    "check_order_has_one_state": {"open": forgets_the_order},
+    **LATE,
     "check_clock": {"now": lambda ledger: 0.0},
     "check_positions": {"add": counts_from_zero},
     "check_all_or_nothing": {"add": admits_one_by_one},
