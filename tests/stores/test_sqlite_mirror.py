@@ -253,3 +253,13 @@ async def test_the_application_works_on_its_table_at_the_same_time(file, app, ma
             await adding
         assert set(statuses(app).values()) == {"queued"}
         assert len(statuses(app)) == 50
+
+
+async def test_a_job_that_expires_says_so_in_the_application_s_words(file, app, make_job):
+    insert(app, "j1", "j2")
+    names = StatusMirror(table="jobs", id="id", status="status", names={"expired": "too late"})
+    async with file.open(mirror=names) as ledger:
+        await ledger.add([make_job("j1", expires=5.0), make_job("j2", expires=60.0)])
+        file.clock.advance(5)
+        await ledger.position("j2")
+        assert statuses(app) == {"j1": "too late", "j2": "queued"}, "whoever looks takes it out"
