@@ -125,16 +125,12 @@ class Guard:
             self.note(part, "predict", error)
         return FALLBACK_DURATION
 
-    def place(self, part: object, state: Any, ask: Callable[[], tuple[Any, Any]]) -> tuple[float, Any]:
-        """A finite sort key and the order's new state; without them, the order of arrival and the old state."""
-        try:
-            key, new = ask()
-            if math.isfinite(key):
-                return float(key), new
-            self.note(part, "place", f"answered {key!r}")
-        except Exception as error:
-            self.note(part, "place", error)
-        return 0.0, state
+    def sort_key(self, part: object, key: Any) -> float | None:
+        """A finite sort key, or None. Raises what `isfinite` raises for something else than a number."""
+        if math.isfinite(key):
+            return float(key)
+        self.note(part, "place", f"answered {key!r}")
+        return None
 
     def most_running(self, part: object, ask: Callable[[], int | None]) -> int | None:
         """1 or more, or None for no limit; without a usable answer, one at a time."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # A forecast costs a few milliseconds, so not every job is promised something: one a second, and one in ten seconds
 # where it is a long way to the front.
-EVERY, SELDOM, LONG_WAY = 1.0, 10.0, 400
+EVERY, SELDOM, LONG_WAY = 1.0, 10.0, 200
 # How far a miss moves a bound, and how far one can be moved: as logarithms of a factor on its distance from the mean.
 STEP = 0.1
 NARROWEST, WIDEST = -2.0, 4.0

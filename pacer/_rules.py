@@ -139,9 +139,14 @@ class Rules:
     def place(self, state: QueueState, job: JobFacts) -> tuple[float, QueueState]:
         """Where the job stands among the waiting ones, smaller is sooner; and the state after it has come in."""
         order = self.queue.order
-        key, placed = self.guard.place(
-            order, state.order, lambda: order.place(state.order, job, lambda: self.predict(state, job).mean)
-        )
+        try:
+            answer, placed = order.place(state.order, job, lambda: self.predict(state, job).mean)
+            key = self.guard.sort_key(order, answer)
+        except Exception as error:
+            self.guard.note(order, "place", error)
+            key = None
+        if key is None:
+            return 0.0, state  # in order of arrival
         return key, state if placed is state.order else attrs.evolve(state, order=placed)
 
     def promised(
@@ -197,9 +202,13 @@ class Rules:
     def start(self, state: QueueState, now: float, job: JobRecord, running: int) -> QueueState:
         """The job starts now, beside `running` others."""
         order = self.queue.order
-        placed = self.guard.state(order, "started", state.order, lambda: order.started(state.order, job, job.sort_key))
-        if placed is not state.order:
-            state = attrs.evolve(state, order=placed)
+        try:
+            placed = order.started(state.order, job, job.sort_key)
+        except Exception as error:
+            self.guard.note(order, "started", error)
+        else:
+            if placed is not state.order:
+                state = attrs.evolve(state, order=placed)
         if job.promised_high is not None:
             state = kept(state, now, job)
         return state.with_pacing(self.charge(state.pacing, now, job, running))

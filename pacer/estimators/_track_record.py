@@ -79,27 +79,23 @@ def came_true(
     first later ones weigh more, for they were foretold with less of the prior. Rows begin after `settled` durations.
     `before_row` is what was foretold for this job before the row began, by default the same as for the row's first.
     """
-    mean = max(mean, LEAST_DURATION)
-    off = duration / mean - 1
-    off = min(off, _MOST)
+    if mean < LEAST_DURATION:
+        mean = LEAST_DURATION
+    off = min(duration / mean - 1, _MOST)
     seen, size = record["seen"] + 1, record["size"]
     pace = max(2 / (seen + 2), 1 / (_LONGER * (remembered or effective)))
-    spread = record["spread"] + pace * (off * off * effective / (1 + effective) - record["spread"])
+    new = record.copy()
+    new["spread"] += pace * (off * off * effective / (1 + effective) - new["spread"])
+    new["seen"] = seen
+    if seen <= settled:
+        return new
     if before_row is None:
         before_row = record["foretold"] / size if size else mean
-    begun: TrackRecord = {
-        "spread": spread,
-        "seen": seen,
-        "drift": record["drift"],
-        "rows": record["rows"],
-        "foretold": record["foretold"] + before_row,
-        "squares": record["squares"] + before_row * before_row,
-        "sum": record["sum"] + duration,
-        "size": size + 1,
-    }
-    if seen <= settled:
-        return {**begun, **_NO_ROW}
-    return begun if size + 1 < BLOCK else _row_ended(begun, effective)
+    new["foretold"] += before_row
+    new["squares"] += before_row * before_row
+    new["sum"] += duration
+    new["size"] = size + 1
+    return new if size + 1 < BLOCK else _row_ended(new, effective)
 
 
 def _row_ended(record: TrackRecord, effective: float) -> TrackRecord:

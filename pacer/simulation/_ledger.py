@@ -92,7 +92,8 @@ class VirtualLedger(MemoryLedger):
 
     def take_expired(self, now: float) -> Sequence[SimulatedJob]:
         """The jobs that have left because their time was over, since this was asked last."""
-        expired, self._data.expired = self._data.expired + self._take_expired(now), []
+        self._take_expired(now)
+        expired, self._data.expired = self._data.expired, []
         return cast("list[SimulatedJob]", expired)
 
     def view(self, now: float) -> Snapshot:

@@ -128,7 +128,7 @@ def _random(seed: int, purpose: str) -> Random:
 def _station(run: Run, client: Client, index: int, epoch: float) -> Station:
     start = client.scheduler._start()
     dice = _random(run.seed, f"client {index}")
-    rules = start.rules
+    rules = start.rules if run.promises is not None else attrs.evolve(start.rules, calibrated=False)
     if client.scheduler.seed is None:
         rules = attrs.evolve(rules, random=_random(run.seed, f"jitter {index}"))
     ledger = VirtualLedger.opened(rules, lambda: run.now, epoch)

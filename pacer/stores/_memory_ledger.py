@@ -110,12 +110,11 @@ class MemoryLedger:
 
     def _admit(self, fresh: Sequence[JobRecord], now: float) -> list[JobRecord]:
         """Ask the rules; raises QueueFullError. Returns the jobs that were dropped to make room."""
-        self._data.expired += self._take_expired(now)
         data = self._data
         drop = self._rules.admit(
             fresh, len(data.waiting), lambda: self._snapshot(now), lambda key: data.waiting.place_of(key, now)
         )
-        dropped = self._data.waiting.oldest(drop) if drop else []
+        dropped = data.waiting.oldest(drop) if drop else []
         for record in dropped:
             self._leave(record, JobState.DROPPED, now, "dropped for a newer job")
         return dropped
@@ -286,16 +285,13 @@ class MemoryLedger:
     def _look(self) -> float:
         """What time it is; jobs whose time is over leave before anybody can see them wait."""
         now = self.now()
-        expired = self._take_expired(now)
-        if expired:
-            self._data.expired += expired
+        self._take_expired(now)
         return now
 
-    def _take_expired(self, now: float) -> list[JobRecord]:
-        expired = self._data.waiting.expired(now)
-        for record in expired:
+    def _take_expired(self, now: float) -> None:
+        for record in self._data.waiting.expired(now):
             self._leave(record, JobState.EXPIRED, now, EXPIRED)
-        return expired
+            self._data.expired.append(record)
 
     def _leave(self, record: JobRecord, state: JobState, now: float, error: str) -> None:
         """A waiting job leaves for good."""

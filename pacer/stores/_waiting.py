@@ -130,6 +130,8 @@ class WaitingJobs:
 
     def expired(self, now: float) -> list[JobRecord]:
         """The jobs whose time to start is over. They are still in here."""
+        if not self._expiries:
+            return []
         found = dict[int, JobRecord]()
         while (at := self.next_expiry()) is not None and at <= now:
             _, seq, record = heapq.heappop(self._expiries)
