@@ -4,7 +4,8 @@ from pacer import BoundedQueue, JobCancelledError, Scheduler
 from pacer.pacing import FixedPause
 from pacer.queues import EarliestDeadline
 
-scheduler = Scheduler(queue=BoundedQueue(50, order=EarliestDeadline()), pacing=FixedPause(10))
+queue = BoundedQueue(50, order=EarliestDeadline())
+scheduler = Scheduler(queue=queue, pacing=FixedPause(10))
 
 
 @scheduler.task
@@ -14,10 +15,11 @@ async def refresh(name: str) -> None:
 
 async def main() -> None:
     async with scheduler:
-        await scheduler.wait(await scheduler.enqueue(refresh, "the first, and then a pause of 10 s"))
+        first = await scheduler.enqueue(refresh, "then a pause of 10 s")
+        await scheduler.wait(first)
         await scheduler.enqueue(refresh, "no hurry")
         await scheduler.options(expires=60).enqueue(refresh, "within a minute")
-        late = await scheduler.options(expires=5).enqueue(refresh, "within five seconds")
+        late = await scheduler.options(expires=5).enqueue(refresh, "within 5 s")
         try:
             await scheduler.wait(late)
         except JobCancelledError as error:
