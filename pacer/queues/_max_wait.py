@@ -28,8 +28,8 @@ class MaxWait:
     `Fifo` and `FairShare`, jobs that come later may, too. Jobs that must not start late get `expires=` as well.
 
     It refuses at once; there is no waiting for room and no dropping of others, because either would make somebody's
-    wait longer than what was promised. Each admission makes a forecast, which takes about a millisecond while hundreds
-    of jobs wait.
+    wait longer than what was promised. Each admission makes a forecast, which takes a millisecond or two while up to a
+    hundred jobs wait, and about ten with a thousand.
 
     Not where every job has to be taken, however long it waits: that is a `BoundedQueue` as large as it has to be. Not
     before the estimator has seen jobs, unless its `initial` is about right.

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from fastapi import Depends, FastAPI, Header, HTTPException
 
-from pacer import BoundedQueue, Scheduler, Throttled, current_job
+from pacer import BoundedQueue, JobState, Scheduler, Throttled, current_job
 from pacer.backoff import ExponentialBackoff
 from pacer.estimators import MovingAverage
 from pacer.fastapi import lifespan, queue_router
@@ -89,6 +89,20 @@ async def test_a_failed_job_says_why() -> None:
         await scheduler.drain()
         found = (await client.get(f"/queue/jobs/{receipt.job_id}")).json()
     assert (found["state"], found["error"]) == ("failed", "ValueError: no such paper")
+
+
+async def test_a_job_that_has_expired_says_so_and_the_schema_knows_the_state() -> None:
+    scheduler = reference()
+    async with serving(scheduler) as client:
+        await scheduler.pause()
+        receipt = await scheduler.options(expires=5).enqueue(sleeper, 30)
+        await anyio.sleep(6)
+        found = (await client.get(f"/queue/jobs/{receipt.job_id}")).json()
+        schema = (await client.get("/openapi.json")).json()["components"]["schemas"]["JobState"]
+    assert (found["state"], found["position"], found["estimate"]) == ("expired", None, None)
+    assert "had not started by the time" in found["error"]
+    assert (found["started_at"], found["ended_at"] is not None) == (None, True)
+    assert set(schema["enum"]) == set(JobState)
 
 
 async def test_arguments_are_never_shown_and_results_only_on_demand() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pacer import JobRecord, MaxWait, QueueFullError, Rules, Snapshot
 from pacer.backoff import NoBackoff
 from pacer.estimators import MovingAverage
-from pacer.pacing import FixedPause
+from pacer.pacing import FixedPause, TokenBucket
 from pacer.protocols import Admission, Durations
 from pacer.queues import FairShare, Fifo, Lifo, Priority
 
@@ -122,10 +122,20 @@ def test_of_a_batch_the_job_that_starts_last_decides():
     assert refused(rules, waiting(3), waiting(6)).retry_after == 20
 
 
+def test_of_jobs_that_stand_together_the_last_one_has_its_own_wait():
+    """Four jobs at once use up the bucket, and the fifth costs as much as all of them."""
+    rules = make_rules(MaxWait(3), pacing=TokenBucket(1, burst=4), concurrency=9)
+    batch = waiting(4) + [JobRecord("large", "task", cost={"requests": 4.0})]
+    assert admit(rules, batch[:4], []) == 0
+    assert refused(rules, batch, []).retry_after == 1
+
+
 def test_a_delay_that_a_job_asks_for_does_not_count():
     rules = make_rules(MaxWait(60))
     assert admit(rules, [JobRecord("new", "task", delay=3600.0)], waiting(6)) == 0
     assert refused(rules, [JobRecord("new", "task", delay=3600.0)], waiting(8)).retry_after == 20
+    again = JobRecord("new", "task", delay=3600.0, ready_at=4600.0)  # an attempt to write it down has failed
+    assert admit(rules, [again], waiting(6)) == 0
 
 
 def test_the_newcomer_stands_where_the_order_puts_it():

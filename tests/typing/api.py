@@ -271,6 +271,7 @@ async def options() -> None:
         timeout=30,
         retry=Retry(3, NoBackoff()),
         unique="report",
+        expires=timedelta(minutes=5),
     )
     assert_type(chosen, Enqueuer)
     assert_type(await chosen.enqueue(analyse, "text"), Receipt[list[str]])
