@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+import attrs
 
 from pacer._errors import QueueFullError
 from pacer._forecast import forecast_start
 from pacer._job import JobRecord
-from pacer._snapshot import Snapshot, arriving, facts
+from pacer._snapshot import Facts, Snapshot, arriving
 from pacer.protocols import Admission, JobFacts
 
 if TYPE_CHECKING:
@@ -27,14 +28,19 @@ def last_start(
 
     `position` says where a new job with this sort key would come to stand, 1-based; without it, behind all others.
     """
-    state, last, highest = snapshot.queue, facts(jobs[0]), -math.inf
-    for job in jobs:
+    state = snapshot.queue
+    placed: list[tuple[float, int, Facts]] = []
+    for number, job in enumerate(jobs):
         newcomer = arriving(job, snapshot.now)
         key, state = rules.place(state, newcomer)
-        if key >= highest:
-            last, highest = newcomer, key
-    first = snapshot.waiting + 1 if position is None else position(highest)
-    return _wait(rules, snapshot, last, first + len(jobs) - 1)
+        placed.append((key, number, newcomer))
+    placed.sort(key=lambda entry: entry[:2])
+    highest, _, last = placed.pop()
+    before = snapshot.waiting if position is None else position(highest) - 1
+    ahead = snapshot.ahead[:before]
+    if placed and len(ahead) == before:
+        snapshot = attrs.evolve(snapshot, ahead=[*ahead, *(newcomer for _, _, newcomer in placed)])
+    return _wait(rules, snapshot, last, before + len(jobs))
 
 
 def refusal(

@@ -16,7 +16,7 @@ from pacer.backoff import NoBackoff
 from pacer.estimators import MovingAverage
 from pacer.pacing import FixedPause, TokenBucket
 from pacer.protocols import Admission, Durations
-from pacer.queues import FairShare, Fifo, Lifo, Priority
+from pacer.queues import EarliestDeadline, FairShare, Fifo, Lifo, Priority
 
 waits = st.none() | st.floats(0, 1e9)
 
@@ -123,11 +123,16 @@ def test_of_a_batch_the_job_that_starts_last_decides():
 
 
 def test_of_jobs_that_stand_together_the_last_one_has_its_own_wait():
-    """Four jobs at once use up the bucket, and the fifth costs as much as all of them."""
+    """It waits for those before it, not for itself, and has to afford its own cost."""
+
+    def batch(*seconds):
+        return [JobRecord(f"new-{number}", "task", cost={"seconds": cost}) for number, cost in enumerate(seconds)]
+
+    assert admit(make_rules(MaxWait(20)), batch(10.0, 10.0, 50.0), []) == 0
+    assert refused(make_rules(MaxWait(20)), batch(50.0, 10.0, 10.0), []).retry_after == 40
     rules = make_rules(MaxWait(3), pacing=TokenBucket(1, burst=4), concurrency=9)
-    batch = waiting(4) + [JobRecord("large", "task", cost={"requests": 4.0})]
-    assert admit(rules, batch[:4], []) == 0
-    assert refused(rules, batch, []).retry_after == 1
+    assert admit(rules, waiting(4), []) == 0
+    assert refused(rules, [*waiting(4), JobRecord("large", "task", cost={"requests": 4.0})], []).retry_after == 1
 
 
 def test_a_delay_that_a_job_asks_for_does_not_count():
@@ -150,6 +155,7 @@ def test_the_newcomer_stands_where_the_order_puts_it():
         (Lifo(), {}, -1000.0),
         (Priority(ageing=10), {"priority": 3}, 970.0),
         (FairShare(), {"key": "new"}, 0.0),
+        (EarliestDeadline(), {"expires": 25.0}, 1025.0),
     ):
         assert admit(make_rules(MaxWait(5, order=order)), [JobRecord("new", "task", **fields)], waiting(50), first) == 0
         assert asked.pop() == key
@@ -157,9 +163,9 @@ def test_the_newcomer_stands_where_the_order_puts_it():
 
 
 def test_of_a_batch_the_last_by_the_order_counts_and_all_of_it_stands_before_that():
-    """Tags 0, 0, 1 and 2 of start-time fair queueing: the last one's key decides, three of its own before it."""
+    """Tags 0, 1, 0, 2 and 1 of start-time fair queueing: the key of the fourth decides, all the others before it."""
     rules = make_rules(MaxWait(100, order=FairShare()))
-    batch = [JobRecord(f"new-{number}", "task", key=key) for number, key in enumerate("aaba")]
+    batch = [JobRecord(f"new-{number}", "task", key=key) for number, key in enumerate("aabab")]
     asked = []
 
     def fifth(key):
@@ -168,7 +174,7 @@ def test_of_a_batch_the_last_by_the_order_counts_and_all_of_it_stands_before_tha
 
     assert admit(rules, batch, waiting(20), fifth) == 0
     assert asked == [2.0]
-    assert refused(make_rules(MaxWait(69, order=FairShare())), batch, waiting(20), fifth).retry_after == 1
+    assert refused(make_rules(MaxWait(79, order=FairShare())), batch, waiting(20), fifth).retry_after == 1
 
 
 def test_the_hard_limit_holds_whatever_the_forecast_says_and_both_have_to_be_met():
