@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from time import perf_counter
 from typing import Any
 
 import attrs
@@ -27,9 +26,8 @@ import pytest
 
 from benchmarks.contest import Contest, Figures
 from pacer import BoundedQueue, Scheduler
-from pacer._job import JobRecord, Outcome, OutcomeKind
 from pacer.pacing import AdaptiveRate, CubicRate, ServerGuided, TokenBucket
-from pacer.protocols import LimitReport, PacingPolicy
+from pacer.protocols import PacingPolicy
 from pacer.simulation import (
     Backlog,
     ChangingLimit,
@@ -157,34 +155,4 @@ def test_an_unknown_limit_is_found_and_followed(contest: Contest, rate: float, s
         },
         rounds=1,
         ratios=False,
-    )
-
-
-def decisions(policy: PacingPolicy[Any], outcome: Outcome, count: int) -> Figures:
-    """`earliest`, `started` and `ended` of jobs that succeed, one at a time."""
-    state, now, job = policy.initial_state(), 0.0, JobRecord("job", "work")
-    began = perf_counter()
-    for _ in range(count):
-        now = max(now + 1e-3, policy.earliest(state, now, job, 0).at)
-        state = policy.started(state, now, job, 0)
-        job.started_at = now
-        now += 1e-3
-        state = policy.ended(state, now, job, outcome, 0)
-    took = perf_counter() - began
-    assert policy.earliest(state, now + 1e6, job, 0).at <= now + 1e6
-    return {"job_us": took / count * 1e6}
-
-
-def test_one_job_through_a_policy(contest: Contest) -> None:
-    count = contest.size(50_000, 100)
-    plain = Outcome(OutcomeKind.SUCCEEDED)
-    told = attrs.evolve(plain, limits=(LimitReport(name="requests", limit=1e6, remaining=9e5, reset_in=1, window=60),))
-    contest.run(
-        "earliest, started and ended of one job",
-        {
-            "TokenBucket": partial(decisions, TokenBucket(1e6), plain, count),
-            "AdaptiveRate": partial(decisions, AdaptiveRate(1000), plain, count),
-            "CubicRate": partial(decisions, CubicRate(), plain, count),
-            "ServerGuided, a report a job": partial(decisions, ServerGuided(), told, count),
-        },
     )

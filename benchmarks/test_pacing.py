@@ -8,17 +8,38 @@ from functools import partial
 from itertools import pairwise
 from statistics import pstdev
 from time import perf_counter, process_time
+from typing import Any
 
 import pytest
 from aiolimiter import AsyncLimiter
 
+import pacer.pacing
 from benchmarks.contest import Contest, Figures, quantile
 from pacer import BoundedQueue, Scheduler
-from pacer._job import JobRecord
+from pacer._job import JobRecord, Outcome, OutcomeKind
 from pacer._rules import Rules
 from pacer.backoff import NoBackoff
 from pacer.estimators import MovingAverage
-from pacer.pacing import TokenBucket
+from pacer.pacing import (
+    AdaptiveRate,
+    Budget,
+    CompletionWindow,
+    CubicRate,
+    FixedPause,
+    FixedWindow,
+    GradientLimit,
+    ManualPace,
+    MinInterval,
+    OpeningHours,
+    PerKey,
+    ServerGuided,
+    SlidingWindow,
+    TokenBucket,
+    Unpaced,
+    VegasLimit,
+    WarmUp,
+)
+from pacer.protocols import LimitReport, PacingPolicy
 
 SLOTS = 50
 WINDOW = 1.0
@@ -132,17 +153,18 @@ def test_a_rate_is_kept(contest: Contest, rate: int, jobs: int, rounds: int) -> 
 # -- the decision alone -----------------------------------------------------------------------------------------------
 
 
-def bucket_alone(decisions: int) -> Figures:
-    """`earliest` and `started` of the policy."""
-    bucket, job = TokenBucket(rate=1e6), JobRecord("job", "work")
-    state, now = bucket.initial_state(), 0.0
+def alone(policy: PacingPolicy[Any], outcome: Outcome, decisions: int) -> Figures:
+    """`earliest`, `started` and `ended` of jobs that succeed, one at a time and never too early."""
+    state, now, job = policy.initial_state(), 0.0, JobRecord("job", "work", cost={"requests": 1.0, "tokens": 900.0})
     began = perf_counter()
     for _ in range(decisions):
-        now += 1e-6
-        bucket.earliest(state, now, job, 0)
-        state = bucket.started(state, now, job, 0)
+        when = policy.earliest(state, now, job, 0)
+        state = policy.started(state, now, job, 0)
+        job.started_at = now
+        now += 1e-3
+        state = policy.ended(state, now, job, outcome, 0)
     took = perf_counter() - began
-    assert state == pytest.approx(now + bucket.interval)
+    assert when.at <= now
     return {"decision_ns": took / decisions * 1e9}
 
 
@@ -172,14 +194,44 @@ async def limiter_alone(decisions: int) -> Figures:
     return {"decision_ns": took / decisions * 1e9}
 
 
+# Limits that are never reached: what is measured is the decision, not the wait.
+POLICIES: dict[str, PacingPolicy[Any]] = {
+    "Unpaced": Unpaced(),
+    "FixedPause": FixedPause(1e-4),
+    "MinInterval": MinInterval(1e-4),
+    "TokenBucket": TokenBucket(rate=1e6),
+    "FixedWindow": FixedWindow(2000, per=1),
+    "SlidingWindow, limit 60": SlidingWindow(60, per=0.05),
+    "CompletionWindow, limit 60": CompletionWindow(60, per=0.05),
+    "Budget": Budget(1e9),
+    "TokenBucket & Budget": TokenBucket(rate=1e6) & Budget(1e9),
+    "AdaptiveRate": AdaptiveRate(2000),
+    "CubicRate": CubicRate(),
+    "GradientLimit": GradientLimit(),
+    "VegasLimit": VegasLimit(),
+    "ServerGuided": ServerGuided(),
+    "WarmUp": WarmUp(1e6, seconds=1e-3),
+    "OpeningHours": OpeningHours("00:00", "24:00"),
+    "ManualPace": ManualPace(rate=1e6),
+    "PerKey(TokenBucket)": PerKey(TokenBucket(rate=1e6)),
+}
+
+
 def test_one_pacing_decision(contest: Contest) -> None:
-    decisions = contest.size(100_000, 1000)
+    decisions = contest.size(20_000, 100)
+    plain = Outcome(OutcomeKind.SUCCEEDED)
+    told = Outcome(OutcomeKind.SUCCEEDED, limits=(LimitReport(name="requests", limit=1e6, remaining=9e5, reset_in=60),))
     contest.run(
         "one pacing decision, uncontended",
         {
             "aiolimiter": lambda: asyncio.run(limiter_alone(decisions)),
-            "TokenBucket": partial(bucket_alone, decisions),
+            **{name: partial(alone, policy, plain, decisions) for name, policy in POLICIES.items()},
+            "ServerGuided, a report a job": partial(alone, ServerGuided(), told, decisions),
             "TokenBucket under the rules": partial(bucket_under_rules, decisions),
         },
         rounds=7,
     )
+
+
+def test_the_decisions_of_every_policy_are_measured() -> None:
+    assert {type(policy).__name__ for policy in POLICIES.values()} == set(pacer.pacing.__all__)

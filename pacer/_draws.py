@@ -14,14 +14,14 @@ import attrs
 from pacer._durations import Durations
 
 # Up to so many jobs the rules are rolled forward with MANY courses; of 15 equally likely ones the second and the last
-# but one stand at 10 % and 90 %. Beyond, the sum of so many durations is known well: three courses stand for the rest,
-# with the weights of Swanson's rule for the mean.
+# but one stand at 10 % and 90 %. Beyond, the sum of so many durations is known well: two courses, at 10 % and 90 %,
+# stand for the rest, with the weights that make the mean of their totals exact.
 FEW_JOBS = 100
 MANY = 15
 _SHARES = [(index + 0.5) / MANY for index in range(MANY)]
-_THREE = (0.1, 0.5, 0.9)
-_SWANSON = (0.3, 0.4, 0.3)
+_OUTER = (0.1, 0.9)
 _COLUMNS = 4096
+_LARGEST_FACTOR = 1e100
 
 
 @attrs.frozen
@@ -50,7 +50,7 @@ def courses(running: Sequence[tuple[Durations, float]], ahead: Sequence[Duration
     total = spread(rests, ahead)
     if total.sd == 0:
         return [Course([rest.mean for rest in rests], [one.mean for one in ahead], 1.0)]
-    count = MANY if len(ahead) <= FEW_JOBS else len(_THREE)
+    shares = _SHARES if len(ahead) <= FEW_JOBS else _OUTER
     tables = [
         strata([whole.remaining_quantile(elapsed, share) for share in _SHARES], rest.mean)
         for rest, (whole, elapsed) in zip(rests, running, strict=True)
@@ -61,11 +61,16 @@ def courses(running: Sequence[tuple[Durations, float]], ahead: Sequence[Duration
         if table is None:
             table = known[id(one)] = strata([one.quantile(share) for share in _SHARES], one.mean)
         tables.append(table)
-    columns = [[table[index] for index in _shuffled(slot)[:count]] for slot, table in enumerate(tables)]
+    columns = [[table[index] for index in _shuffled(slot)[: len(shares)]] for slot, table in enumerate(tables)]
     rows = [list(row) for row in zip(*columns, strict=True)]
+    weights, totals = [1 / MANY] * MANY, [total.quantile(share) for share in shares]
+    if shares is _OUTER:
+        upper = min(max((total.mean - totals[0]) / (totals[1] - totals[0]), 0.0), 1.0)
+        weights = [1 - upper, upper]
+    else:
+        totals = strata(totals, total.mean)
     if len(tables) > 1:
-        rows = _stretched(rows, _totals(total, count))
-    weights = [1 / MANY] * MANY if count == MANY else _SWANSON
+        rows = _stretched(rows, totals)
     split = len(running)
     return [Course(row[:split], row[split:], weight) for row, weight in zip(rows, weights, strict=True)]
 
@@ -86,15 +91,6 @@ def _scaled_total(one: Durations, count: float) -> Durations:
     return Durations(count * one.mean, math.sqrt(count * one.sd**2 + (count * one.uncertainty) ** 2))
 
 
-def _totals(total: Durations, count: int) -> list[float]:
-    """Quantiles of the total for so many courses, with its mean."""
-    if count == MANY:
-        return strata([total.quantile(share) for share in _SHARES], total.mean)
-    low, middle, high = (total.quantile(share) for share in _THREE)
-    outer, inner = _SWANSON[0], _SWANSON[1]
-    return [low, max(middle / 2, (total.mean - outer * (low + high)) / inner), high]
-
-
 def strata(quantiles: list[float], mean: float) -> list[float]:
     """These quantiles, with the last raised to make the mean exact: it stands for all of a long tail."""
     last = mean * len(quantiles) - math.fsum(quantiles[:-1])
@@ -104,7 +100,9 @@ def strata(quantiles: list[float], mean: float) -> list[float]:
 def _scaled(values: Sequence[float], mean: float) -> list[float]:
     """The same values in proportion, with this mean."""
     found = fmean(values)
-    return [value * (mean / found) for value in values] if found > 0 else [mean] * len(values)
+    factor = mean / found if found > 0 else math.inf
+    # There are no proportions among values that are nothing beside the mean.
+    return [value * factor for value in values] if factor < _LARGEST_FACTOR else [mean] * len(values)
 
 
 def _stretched(rows: Sequence[Sequence[float]], totals: Sequence[float]) -> list[list[float]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pacer._draws import MANY, Course, courses, spread
 from pacer._durations import Durations
-from pacer._job import Estimate
+from pacer._job import ONE_REQUEST, Estimate
 from pacer._roll import Roll
 from pacer._snapshot import LOOK_AHEAD, Facts, QueueState, Snapshot, facts
 from pacer.protocols import JobFacts
@@ -106,7 +106,8 @@ def _predicted(rules: Rules, snapshot: Snapshot, jobs: Sequence[Facts]) -> list[
     known = dict[object, Durations]()
     found = []
     for job in jobs:
-        kind = (job.task, job.key, job.priority, *job.cost.items())
+        cost = () if job.cost is ONE_REQUEST else job.cost.items()
+        kind = (job.task, job.key, job.priority, *cost)
         durations = known.get(kind)
         if durations is None:
             durations = known[kind] = rules.predict(snapshot.queue, job)

@@ -64,15 +64,17 @@ class Roll:
 
     def run(self) -> list[float] | None:
         """Seconds until the start of each job, `inf` for those after the one asked for; None if that never starts."""
-        ends, most = self.ends, self.rules.concurrency
+        ends, most, rules, state = self.ends, self.rules.concurrency, self.rules, self.state
         steps = 0
         while steps < _MOST_STEPS:
-            while ends and ends[0][0] <= self.now:
-                self._end(heapq.heappop(ends)[2])
-            if len(ends) >= most and not self.state.paused:
+            now = self.now
+            while ends and ends[0][0] <= now:
+                ended = heapq.heappop(ends)[2]
+                state.pacing, state.failures = rules.give_back(state.pacing, now, ended, _SUCCESS, len(ends)), 0
+            if len(ends) >= most and not state.paused:
                 self.now = ends[0][0]  # which is what the rules would say
                 continue
-            index, found = self._first()
+            index, found = self._first() if not self.lanes else self._among_lanes()
             if index is not None:
                 self._start(index)
                 if index == self.target:
@@ -85,33 +87,28 @@ class Roll:
             self.now, steps = upcoming, steps + 1
         return None  # a policy that names another time whenever its time has come
 
+    def _start(self, index: int) -> None:
+        now, job, ends, state = self.now, self.jobs[index], self.ends, self.state
+        job.started_at = now
+        self.starts[index] = now - self.began
+        state.pacing = self.rules.charge(state.pacing, now, job, len(ends))
+        heapq.heappush(ends, (now + self.durations[index], index, job))
+
+    def _first(self) -> tuple[int | None, When]:
+        """The first job that may start now, or when to ask again."""
+        index = self.head
+        job = self.jobs[index]
+        job.started_at = None
+        found = self.rules.next_start(self.state, self.now, job, len(self.ends))
+        if found.at <= self.now:
+            self.head = index + 1
+            return index, found
+        return self._among_lanes() if found.lane or found.never else (None, found)
+
     def _ask(self, index: int) -> When:
         job = self.jobs[index]
         job.started_at = None
         return self.rules.next_start(self.state, self.now, job, len(self.ends))
-
-    def _start(self, index: int) -> None:
-        now, job = self.now, self.jobs[index]
-        job.started_at = now
-        self.starts[index] = now - self.began
-        self.state.pacing = self.rules.charge(self.state.pacing, now, job, len(self.ends))
-        heapq.heappush(self.ends, (now + self.durations[index], index, job))
-
-    def _end(self, job: JobFacts) -> None:
-        state = self.state
-        state.pacing = self.rules.give_back(state.pacing, self.now, job, _SUCCESS, len(self.ends))
-        state.failures = 0
-
-    def _first(self) -> tuple[int | None, When]:
-        """The first job that may start now, or when to ask again."""
-        if not self.lanes:
-            found = self._ask(self.head)
-            if found.at <= self.now:
-                self.head += 1
-                return self.head - 1, found
-            if not found.lane and not found.never:
-                return None, found
-        return self._among_lanes()
 
     def _among_lanes(self) -> tuple[int | None, When]:
         """The same as a store does it: a blocked lane does not block the others."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import attrs
 
 from pacer._job import Outcome
@@ -28,6 +30,10 @@ class FixedPause(Combinable):
 
     seconds: float = attrs.field(converter=seconds, validator=not_negative)
 
+    @cached_property
+    def _reason(self) -> str:
+        return f"pause of {self.seconds:g} s after the last job"
+
     def initial_state(self) -> float | None:
         """No job has ended yet, so the first one starts at once."""
         return None
@@ -36,7 +42,7 @@ class FixedPause(Combinable):
         """When the pause is over."""
         if state is None or state + self.seconds <= now:
             return NOW
-        return When(state + self.seconds, reason=f"pause of {self.seconds:g} s after the last job")
+        return When(state + self.seconds, False, self._reason)
 
     def started(self, state: float | None, now: float, job: JobFacts, running: int) -> float | None:
         """A start costs nothing; the end counts."""
