@@ -7,7 +7,7 @@ from functools import cached_property
 
 import attrs
 
-from pacer._job import Outcome, OutcomeKind
+from pacer._job import Outcome
 from pacer._validation import not_negative, positive, seconds
 from pacer.pacing._all_of import Combinable
 from pacer.protocols import NOW, JobFacts, When
@@ -20,8 +20,8 @@ class Budget(Combinable):
     A job reserves its expected cost in one dimension (`enqueue(..., cost={"tokens": 1800})`) when it starts. At its end
     the real cost counts instead, if the job has reported one (`current_job().report(cost={"tokens": 1312})`): too much
     is given back at once, too little becomes a debt that delays the jobs after it. A run that reports no cost is
-    taken to have cost what was expected, also if it failed or was throttled; one that ended before the upstream was
-    reached (ignored) to have cost nothing. Whatever runs at once, what is reserved never exceeds the budget.
+    taken to have cost what was expected, however it ended: also one that was broken off (cancelled, lost in a crash),
+    because its request may have arrived. Whatever runs at once, what is reserved never exceeds the budget.
 
     The generic cell rate algorithm in its virtual-scheduling form (ITU-T I.371), corrected afterwards. The state is one
     time, `TAT`, at which the budget would be full again. With `T = per / tokens`, an expected cost q and a real one a:
@@ -97,9 +97,7 @@ class Budget(Combinable):
         """Settle with the real cost, if it is known."""
         reserved = job.cost.get(self.dimension, self.default)
         used = None if outcome.cost is None else outcome.cost.get(self.dimension)
-        if used is None or not 0 <= used < math.inf:
-            used = 0.0 if outcome.kind is OutcomeKind.IGNORED else reserved
-        if used == reserved:
+        if used is None or not 0 <= used < math.inf or used == reserved:
             return state
         difference = (used - reserved) * (self.per / self.tokens)
         if state is None or (used > reserved and state < now):

@@ -7,7 +7,7 @@ from typing import TypedDict
 
 import attrs
 
-from pacer._job import Outcome, OutcomeKind
+from pacer._job import Outcome
 from pacer._validation import positive, seconds, whole
 from pacer.pacing._all_of import Combinable
 from pacer.pacing._cost import ROUNDING, requests
@@ -31,7 +31,8 @@ class CompletionWindow(Combinable):
     full. This bounds completions in any window, and more: the upstream may count a request at any moment between the
     start and the end of its job, another moment for each, and still never sees more than `limit` in a window. That
     makes it the choice where a request reaches the upstream an unknown time after its job's start. The cost of a job
-    is its `"requests"`, 1 by default; a run that ended before the upstream was reached (ignored) counts no longer.
+    is its `"requests"`, 1 by default; a run that was broken off (cancelled, lost in a crash) counts like any other,
+    because its request may have arrived.
 
     With jobs of S seconds the rate is at most `limit / (per + S)`: the price of being safe.
 
@@ -66,8 +67,7 @@ class CompletionWindow(Combinable):
         if busy + cost > self.limit + ROUNDING:
             return When(float("inf"), True, self._reason)
         at = room_at(state["completed"], busy + cost, self.limit, self.per)
-        # A running job that is broken off makes room at once.
-        return NOW if at <= now else When(at, busy > 0, self._reason)
+        return NOW if at <= now else When(at, False, self._reason)
 
     def started(self, state: CompletionLog, now: float, job: JobFacts, running: int) -> CompletionLog:
         """It counts from now on."""
@@ -75,10 +75,7 @@ class CompletionWindow(Combinable):
         return {"completed": state["completed"], "running": busy + requests(job)}
 
     def ended(self, state: CompletionLog, now: float, job: JobFacts, outcome: Outcome, running: int) -> CompletionLog:
-        """It goes on counting for `per` seconds, unless it did not reach the upstream."""
+        """It goes on counting for `per` seconds."""
         cost = requests(job)
         busy = max(0.0, state["running"] - cost) if running else 0.0
-        completed = state["completed"]
-        if outcome.kind is not OutcomeKind.IGNORED:
-            completed = noted(completed, now, cost, self.per)
-        return {"completed": completed, "running": busy}
+        return {"completed": noted(state["completed"], now, cost, self.per), "running": busy}

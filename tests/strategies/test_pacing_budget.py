@@ -56,8 +56,8 @@ def test_while_a_job_runs_its_end_may_make_room():
         (ended(OutcomeKind.FAILED), 60.0),
         (ended(OutcomeKind.THROTTLED), 60.0),
         (ended(OutcomeKind.FAILED, tokens=100.0), 10.0),
-        (ended(OutcomeKind.IGNORED), 0.0),
-        (ended(OutcomeKind.IGNORED, requests=1.0), 0.0),
+        (ended(OutcomeKind.IGNORED), 60.0),
+        (ended(OutcomeKind.IGNORED, requests=1.0), 60.0),
         (ended(OutcomeKind.IGNORED, tokens=40.0), 4.0),
         (ended(tokens=math.nan), 60.0),
         (ended(tokens=-5.0), 60.0),
@@ -167,10 +167,7 @@ def test_it_is_a_bucket_that_never_holds_less_than_it_promised(jobs, rate, per, 
 
 
 def _refund(work):
-    reserved = work.cost["tokens"]
-    if work.used is not None:
-        return reserved - work.used["tokens"]
-    return reserved if work.kind is OutcomeKind.IGNORED else 0.0
+    return 0.0 if work.used is None else work.cost["tokens"] - work.used["tokens"]
 
 
 @given(costs=st.lists(st.floats(1, 500), min_size=2, max_size=40), epoch=EPOCHS, window=st.floats(0, 100))
