@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from itertools import pairwise
 from random import Random
 
@@ -133,6 +134,25 @@ def test_a_trace_may_have_dates_and_come_faster(trace):
     assert [(job.at, job.size) for job in jobs] == [(0.0, 2.0), (0.5, 1.0)]
 
 
+@pytest.mark.parametrize(
+    ("text", "gap"),
+    [
+        ("2024-03-31T01:30:00\n2024-03-31T03:30:00", 7200.0),
+        ("2024-03-31T01:59:59.1234567+01:00\n2024-03-31T03:00:01.1234567+02:00", 2.0),
+        ("2024-03-31T00:59:59.123456Z\n2024-03-31T01:00:01.123456Z", 2.0),
+    ],
+)
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
+def test_the_dates_of_a_trace_mean_the_same_on_every_machine(trace, monkeypatch, text, gap, zone):
+    """In the night of the change to summer time, too."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", zone)
+        time.tzset()
+        found = arrivals(Trace(trace(f"t\n{text}\n"), at="t"))
+    time.tzset()
+    assert [job.at for job in found] == pytest.approx([0.0, gap])
+
+
 def test_only_so_many_rows_of_a_trace(trace):
     assert len(arrivals(Trace(trace("t\n1\n2\n3\n"), at="t", jobs=2))) == 2
 
@@ -144,6 +164,7 @@ def test_only_so_many_rows_of_a_trace(trace):
         ("", "no column 't'; it has none"),
         ("t\n1\nsoon\n", "line 3: Invalid isoformat string: 'soon'"),
         ("t\n2\n1\n", "line 3: earlier than the row before; sort the file"),
+        ("t\n2\nnan\n", "line 3: a time must be a finite number of seconds or a date with a time, got 'nan'"),
     ],
 )
 def test_what_cannot_be_read_of_a_trace_is_named(trace, text, message):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -15,9 +16,6 @@ from pacer._job import ONE_REQUEST
 from pacer._validation import positive, whole
 from pacer.simulation._arrivals import Arrival
 
-# Python reads at most six digits of a fraction of a second; some traces have more.
-_MOST_DIGITS = 26
-
 
 def _columns(value: Mapping[str, str | Sequence[str]]) -> Mapping[str, Sequence[str]]:
     return {name: (one,) if isinstance(one, str) else tuple(one) for name, one in value.items()}
@@ -27,7 +25,8 @@ def _columns(value: Mapping[str, str | Sequence[str]]) -> Mapping[str, Sequence[
 class Trace:
     """Arrivals from a CSV file with a header, as they were recorded, from the first row on.
 
-    Rows must be in order of time. Times are numbers of seconds, or dates with times as in ISO 8601.
+    Rows must be in order of time. Times are numbers of seconds, or dates with times as in ISO 8601; those that name no
+    offset from UTC are taken to be in UTC.
 
     Not for trying what a heavier load would do by leaving out gaps: `speed` shortens all of them alike.
 
@@ -97,9 +96,14 @@ class Trace:
 
 def _time(text: str) -> float:
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
-        return datetime.fromisoformat(text[:_MOST_DIGITS]).timestamp()
+        date = datetime.fromisoformat(text)
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    if not math.isfinite(seconds):
+        msg = f"a time must be a finite number of seconds or a date with a time, got {text!r}"
+        raise ValueError(msg)
+    return seconds
 
 
 def _amount(row: Mapping[str, str], columns: Sequence[str]) -> float:
