@@ -85,7 +85,7 @@ class Guard:
     def when(self, part: object, found: object) -> When | None:
         """A usable start time, or None."""
         if isinstance(found, When) and isinstance(found.at, float | int) and found.at == found.at:  # not NaN
-            return found
+            return attrs.evolve(found, at=float(found.at))
         self.no_when(part, f"answered {found!r}")
         return None
 
@@ -113,10 +113,12 @@ class Guard:
         """A usable forecast of durations; without one, a wide guess."""
         try:
             found = ask()
-            usable = all(0 <= x <= LONGEST_DURATION for x in (found.mean, found.sd, found.uncertainty))
+            numbers = (found.mean, found.sd, found.uncertainty)
+            usable = all(isinstance(x, float | int) and 0 <= x <= LONGEST_DURATION for x in numbers)
             usable = usable and _rising(found.quantiles)
             if usable and found.mean >= LEAST_DURATION:
-                return found
+                # A list would do, but that forecasts put equal ones together, which takes a hash.
+                return found if type(found.quantiles) is tuple else _hashable(found)
             if usable:
                 # Instant jobs are real (tests, caches); they only must not make the arithmetic divide by nothing.
                 return Durations(LEAST_DURATION, 0.0)
@@ -156,6 +158,10 @@ def _rising(values: Sequence[float]) -> bool:
         return True
     # What is not a number is neither above nor below another.
     return values[0] >= 0 and values[-1] <= LONGEST_DURATION and all(map(le, values, values[1:]))
+
+
+def _hashable(found: Durations) -> Durations:
+    return Durations(found.mean, found.sd, found.uncertainty, tuple(found.quantiles or ()))
 
 
 def _class_name(part: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from random import Random
 
 import attrs
@@ -144,6 +145,15 @@ def test_without_usable_start_times_jobs_run_one_by_one_with_a_second_between(qu
         assert state.hold_until <= 200, "once for each time it was noticed"
 
 
+def test_a_whole_number_is_a_start_time_unless_it_is_beyond_all_times():
+    rules = make_rules(pacing=BadPacing("at", 130))
+    assert type(rules.next_start(rules.initial(), 100.0, job(), 0).at) is float
+    assert noted(rules, "BadPacing", "earliest") == 0
+    rules = make_rules(pacing=BadPacing("at", 10**400))
+    assert rules.next_start(rules.initial(), 100.0, job(), 0).at <= 100
+    assert noted(rules, "BadPacing", "earliest") == 1
+
+
 def test_waiting_for_an_end_while_nothing_runs_would_be_for_ever():
     @attrs.frozen
     class WaitsForAnEnd(Unpaced):
@@ -242,7 +252,7 @@ def test_a_forecast_that_is_none_means_a_wide_guess(question, value):
         (Durations(60.0, 1.0, quantiles=(50.0, NAN, 51.0)), False),
         (Durations(60.0, 1.0, quantiles=(50.0, NAN)), False),
         (Durations(60.0, 1.0, quantiles=("soon", "later")), False),
-        (Durations(60.0, 1.0, quantiles=None), True),
+        (Durations(Fraction(60), 1.0), False),
         (Durations(60.0, 1.0, quantiles=7.0), False),
     ],
 )
@@ -250,6 +260,15 @@ def test_durations_from_a_billionth_to_a_billion_seconds_are_taken_as_they_are(d
     rules = make_rules(estimator=BadEstimator(question="predict", value=durations))
     assert rules.predict(rules.initial(), job()) == (durations if usable else Durations(60.0, 60.0))
     assert noted(rules, "BadEstimator", "predict") == (not usable)
+
+
+@pytest.mark.parametrize(("given", "taken"), [([50.0, 70.0], (50.0, 70.0)), ([], ()), (None, ())])
+def test_quantiles_may_come_as_a_list(given, taken):
+    rules = make_rules(estimator=BadEstimator(question="predict", value=Durations(60.0, 10.0, 0.0, given)))
+    assert rules.predict(rules.initial(), job()) == Durations(60.0, 10.0, 0.0, taken)
+    newcomers = Snapshot(0.0, rules.initial(), 5, ())
+    assert forecast_start(rules, newcomers, job(), 6).seconds == pytest.approx(300)
+    assert noted(rules, "BadEstimator", "predict") == 0
 
 
 @pytest.mark.parametrize("value", NONSENSE)
