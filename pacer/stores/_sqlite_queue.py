@@ -158,6 +158,8 @@ class SqlQueue:
             if (row[_TASK] not in tasks if home is None else home != self.worker) or row[_KEY] in blocked:
                 continue
             record = decode(row)
+            if record.expires_at is not None and record.expires_at <= now:
+                continue  # it was put back in this transaction; the next one takes it out
             when = self.rules.next_start(view.state, now, record, len(view.running))
             if when.at <= now:
                 self._start(record)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import anyio
+
 from pacer._job import JobState, Outcome, OutcomeKind, Retry
-from pacer.backoff import ConstantBackoff
+from pacer.backoff import ConstantBackoff, NoBackoff
 from pacer.pacing import FixedPause
+from pacer.protocols import Claimed
 from pacer.queues._bounded import BoundedQueue
 from pacer.testing._clock import ManualClock
 from pacer.testing._expect import expect, expect_equal
@@ -150,6 +153,24 @@ async def check_requeued_jobs_expire(factory: StoreFactory) -> None:
         await desk.start(desk.b)
 
 
+async def check_jobs_that_come_back_too_late_never_start(factory: StoreFactory) -> None:
+    """A job that is put back when its time is over is not started, even by a claim made at the same moment."""
+    async with set_up(factory) as desk:
+        await desk.add("late", expires=10.0)
+        (late,) = await desk.start(desk.a, "late")
+        desk.clock.advance(10)
+        claimed: list[Claimed] = []
+
+        async def claim() -> None:
+            claimed.append(await desk.a.claim(TASKS, 1))
+
+        async with anyio.create_task_group() as together:
+            together.start_soon(desk.a.settle, late, FAILED, Retry(9, NoBackoff()))
+            together.start_soon(claim)
+        expect_equal(ids(claimed[0]), [], "a job whose time is over does not start")
+        expect_equal(await desk.state("late"), JobState.EXPIRED, "a job that comes back too late expires at once")
+
+
 async def check_expiry_of_a_paused_queue(factory: StoreFactory) -> None:
     """Jobs expire while nothing starts, because the queue is paused or held."""
     async with set_up(factory, pacing=FixedPause(60), concurrency=1) as desk:
@@ -191,6 +212,7 @@ EXPIRY_CHECKS: Sequence[StoreCheck] = (
     check_expiry_is_told_once,
     check_delayed_jobs_expire,
     check_requeued_jobs_expire,
+    check_jobs_that_come_back_too_late_never_start,
     check_expiry_of_a_paused_queue,
     check_expiry_across_a_restart,
 )

@@ -74,6 +74,7 @@ LATE = {
     "check_expiry_is_told_once": {"expire": tells_again},
     "check_delayed_jobs_expire": {"add": lets_delays_run_out},
     "check_requeued_jobs_expire": {"settle": forgets_the_time_of_what_comes_back},
+    "check_jobs_that_come_back_too_late_never_start": {"settle": forgets_the_time_of_what_comes_back},
     "check_expiry_of_a_paused_queue": {"expire": waits_until_something_starts},
     "check_expiry_across_a_restart": {"open": counts_from_the_opening},
 }
