@@ -149,10 +149,12 @@ class LimitReport:
 class PacingPolicy(Protocol[S]):
     """Says when the next job may start. For every `started` there is exactly one `ended`.
 
-    Two more names are looked for, and may be left out. `slows_on_throttle = True` says that the policy itself starts
+    Three more names are looked for, and may be left out. `slows_on_throttle = True` says that the policy itself starts
     fewer jobs after a throttle, so that the queue need not be held when the upstream names no time. `on_clock(epoch)`
     gives the same policy for a clock that showed 0 at that Unix time; a policy that speaks of the calendar needs it,
-    because not every store's clock counts from 1970.
+    because not every store's clock counts from 1970. `rested(state, now) -> bool` says whether, while none of its jobs
+    runs, a new state would let nobody start sooner than this one; a policy needs it that lets a job start although a
+    part of a limit is used up, so that `PerKey` does not forget that part.
     """
 
     def initial_state(self) -> S:

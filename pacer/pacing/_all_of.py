@@ -92,6 +92,10 @@ class AllOf(Combinable):
         """The same, with those that speak of the calendar told of the clock."""
         return AllOf(*(on_clock(policy, epoch) for policy in self.policies))
 
+    def rested(self, state: list[Any], now: float) -> bool:
+        """Whether all of them are."""
+        return all(rested(policy, own, now) for policy, own in zip(self.policies, state, strict=True))
+
     def initial_state(self) -> list[Any]:
         """The initial state of each."""
         return [policy.initial_state() for policy in self.policies]
@@ -150,3 +154,9 @@ def on_clock(policy: PacingPolicy[Any], epoch: float) -> PacingPolicy[Any]:
     """The policy for a clock that showed 0 at this Unix time; the same one if it does not speak of the calendar."""
     move: Callable[[float], PacingPolicy[Any]] | None = getattr(policy, "on_clock", None)
     return policy if move is None else move(epoch)
+
+
+def rested(policy: PacingPolicy[Any], state: Any, now: float) -> bool:
+    """Whether nothing would be gained by forgetting the state; policies that do not say are judged by `earliest`."""
+    ask: Callable[[Any, float], bool] | None = getattr(policy, "rested", None)
+    return ask is None or ask(state, now)

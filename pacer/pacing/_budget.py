@@ -68,6 +68,10 @@ class Budget(Combinable):
         """Seconds in which one token is filled up."""
         return self.per / self.tokens
 
+    def rested(self, state: float | None, now: float) -> bool:
+        """Whether the budget is full."""
+        return state is None or state <= now
+
     def initial_state(self) -> float | None:
         """A full budget."""
         return None

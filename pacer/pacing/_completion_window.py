@@ -11,7 +11,7 @@ from pacer._job import Outcome
 from pacer._validation import positive, seconds, whole
 from pacer.pacing._all_of import Combinable
 from pacer.pacing._cost import ROUNDING, requests
-from pacer.pacing._log import Log, noted, room_at
+from pacer.pacing._log import Log, is_over, noted, room_at
 from pacer.protocols import NOW, JobFacts, When
 
 
@@ -53,6 +53,10 @@ class CompletionWindow(Combinable):
     @cached_property
     def _reason(self) -> str:
         return f"limit of {self.limit} in any {self.per:g} s, completed and running"
+
+    def rested(self, state: CompletionLog, now: float) -> bool:
+        """Whether the window is empty."""
+        return is_over(state["completed"], now, self.per)
 
     def initial_state(self) -> CompletionLog:
         """Nothing has completed, nothing runs."""

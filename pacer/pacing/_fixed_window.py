@@ -51,6 +51,10 @@ class FixedWindow(Combinable):
         """The same windows on a clock that showed 0 at this Unix time."""
         return attrs.evolve(self, epoch=epoch)
 
+    def rested(self, state: list[float] | None, now: float) -> bool:
+        """Whether the last used window is over."""
+        return state is None or self._end(state[0]) <= now
+
     def initial_state(self) -> list[float] | None:
         """Nothing is used."""
         return None

@@ -25,6 +25,11 @@ def room_at(log: Log, cost: float, limit: float, per: float) -> float:
     return log[bisect_left(log, has_to_leave, key=_total)][0] + per
 
 
+def is_over(log: Log, now: float, per: float) -> bool:
+    """Whether all of it has left the window."""
+    return not log or log[-1][0] + per <= now
+
+
 def noted(log: Log, at: float, cost: float, per: float) -> Log:
     """The log with this cost at this time, without what has left the window by then.
 
@@ -33,7 +38,7 @@ def noted(log: Log, at: float, cost: float, per: float) -> Log:
     """
     if cost <= 0:
         return log
-    if not log or log[-1][0] + per <= at:
+    if is_over(log, at, per):
         return [[at, cost]]
     last, total = log[-1]
     at = max(at, last)

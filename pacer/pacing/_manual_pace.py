@@ -72,6 +72,10 @@ class ManualPace(Combinable):
         rate = state["rate"]
         return self.rate if rate is None else rate
 
+    def rested(self, state: ManualPaceState, now: float) -> bool:
+        """Whether the rate is the recipe's."""
+        return state["rate"] is None
+
     def initial_state(self) -> ManualPaceState:
         """The recipe's rate, and nothing has started."""
         return {"rate": None, "since": None, "cost": 0.0}

@@ -9,7 +9,7 @@ import attrs
 
 from pacer._job import Outcome
 from pacer._validation import part, positive, seconds
-from pacer.pacing._all_of import Combinable, on_clock
+from pacer.pacing._all_of import Combinable, on_clock, rested
 from pacer.protocols import JobFacts, PacingPolicy, When
 
 # How many lanes a start looks at to forget them. Two, because a start adds at most one.
@@ -30,16 +30,17 @@ class PerKey(Combinable):
     run, and of their starts and ends only. Each lane has the policy's guarantee; all of them together have none, so
     add one for the upstream's own limit: `PerKey(TokenBucket(60, per=60)) & TokenBucket(600, per=60)`.
 
-    A lane is forgotten when none of its jobs runs, none has started or ended for `forget_after` seconds, and the policy
-    would let a job like the one that starts now start in it at once: pauses, full windows and debts are not forgotten.
-    What goes is what the policy has learned of the key, and what is left of a used-up burst. So let `forget_after` be
-    longer than the policy takes to recover, such as `burst` intervals of a `TokenBucket`. Each start looks at two lanes
-    in turn, so that a lane may be kept for longer than it has to be.
+    A lane is forgotten when none of its jobs runs, none has started or ended for `forget_after` seconds, and nobody
+    gains by it: pauses, windows and bursts that are used up in part, debts, and rates set by hand are not forgotten.
+    What goes is what the policy has learned of the key. Each start looks at two lanes in turn, so that a lane may be
+    kept for longer than it has to be. (A policy of your own that lets a job start although its state is not as good as
+    new has a method `rested` that says so; see `PacingPolicy`.)
 
-    Not for thousands of keys in an hour: the state is written with each start and each end. Not for sharing one limit
-    fairly: that is the queue's order.
+    Not for thousands of keys in an hour, or in a window that is longer: the state is written with each start and each
+    end. Not for sharing one limit fairly: that is the queue's order.
 
-    State: for each key with a job in the last `forget_after` seconds: about 40 bytes, the key, and the policy's state.
+    State: for each key with a job in the last `forget_after` seconds, or as long as the policy needs to be as new:
+    about 40 bytes, the key, and the policy's state.
 
     Args:
         policy: The pace of each key.
@@ -57,6 +58,10 @@ class PerKey(Combinable):
     def on_clock(self, epoch: float) -> PerKey:
         """The same with the policy told of the clock."""
         return attrs.evolve(self, policy=on_clock(self.policy, epoch))
+
+    def rested(self, state: Lanes, now: float) -> bool:
+        """Whether the policy is in all lanes."""
+        return all(rested(self.policy, own, now) for _, _, own in state.values())
 
     def initial_state(self) -> Lanes:
         """No lane is known."""
@@ -95,7 +100,7 @@ class PerKey(Combinable):
     def _forgettable(self, lane: Lane, now: float, job: JobFacts) -> bool:
         running, last, own = lane
         idle = running == 0 and now - last >= self.forget_after
-        return idle and self.policy.earliest(own, now, job, 0).at <= now
+        return idle and self.policy.earliest(own, now, job, 0).at <= now and rested(self.policy, own, now)
 
 
 def _name(key: str | None) -> str:

@@ -9,7 +9,7 @@ import attrs
 
 from pacer._job import Outcome, OutcomeKind
 from pacer._validation import part
-from pacer.pacing._all_of import Combinable, on_clock
+from pacer.pacing._all_of import Combinable, on_clock, rested
 from pacer.protocols import NOW, JobFacts, LimitReport, PacingPolicy, When
 
 # Faster than twice what the whole window allows on average is never needed; without it, the rest of a window that is
@@ -113,6 +113,10 @@ class ServerGuided(Combinable):
     def on_clock(self, epoch: float) -> ServerGuided:
         """The same, with the fallback told of the clock."""
         return self if self.fallback is None else attrs.evolve(self, fallback=on_clock(self.fallback, epoch))
+
+    def rested(self, state: ServerGuidedState, now: float) -> bool:
+        """Whether the fallback is."""
+        return self.fallback is None or rested(self.fallback, state["fallback"], now)
 
     def initial_state(self) -> ServerGuidedState:
         """Nothing has been reported."""

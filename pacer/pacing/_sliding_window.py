@@ -10,7 +10,7 @@ from pacer._job import Outcome
 from pacer._validation import positive, seconds, whole
 from pacer.pacing._all_of import Combinable
 from pacer.pacing._cost import requests
-from pacer.pacing._log import Log, noted, room_at
+from pacer.pacing._log import Log, is_over, noted, room_at
 from pacer.protocols import NOW, JobFacts, When
 
 
@@ -43,6 +43,10 @@ class SlidingWindow(Combinable):
     @cached_property
     def _reason(self) -> str:
         return f"limit of {self.limit} in any {self.per:g} s"
+
+    def rested(self, state: Log, now: float) -> bool:
+        """Whether the window is empty."""
+        return is_over(state, now, self.per)
 
     def initial_state(self) -> Log:
         """Nothing has started."""

@@ -51,6 +51,10 @@ class TokenBucket(Combinable):
         """Seconds between starts when the rate is used up."""
         return self.per / self.rate
 
+    def rested(self, state: float | None, now: float) -> bool:
+        """Whether the bucket is full."""
+        return state is None or state <= now
+
     def initial_state(self) -> float | None:
         """A full bucket."""
         return None

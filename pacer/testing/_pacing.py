@@ -278,6 +278,34 @@ def _on_clock(policy: PacingPolicy[Any], epoch: float) -> PacingPolicy[Any]:
     return policy if move is None else move(epoch)
 
 
+def check_pacing_rests(policy: PacingPolicy[Any]) -> None:
+    """While `rested`, if it has that, says yes, nobody gains by a new state; after a long time at rest it says yes."""
+    name = type(policy).__name__
+    ask: Callable[[Any, float], bool] | None = getattr(policy, "rested", None)
+    if ask is None:
+        return
+    runs = [_record(policy, scene) for scene in _SCENES]
+    for run, rest in itertools.product(runs, (0.0, 0.5, 5.0, 61.0, 3600.0, 1e7)):
+        at = run.now + rest
+        expect(rest < 1e7 or ask(run.state, at), f"{name}.rested: after {rest:g} s at rest the answer is yes")
+        if ask(run.state, at) and policy.earliest(run.state, at, SampleJob(), 0).at <= at:
+            kept, new = (_starts_at_once(policy, state, at) for state in (run.state, policy.initial_state()))
+            expect(
+                kept >= new,
+                f"{name}.rested: at {at!r} a new state would let {new} jobs start at once, and this one {kept}",
+            )
+
+
+def _starts_at_once(policy: PacingPolicy[Any], state: Any, at: float) -> int:
+    """So many jobs may start at this moment, up to 1000."""
+    for number in range(1000):
+        job = SampleJob(id=f"job-{number}", cost={"requests": 1.0, "tokens": 1800.0}, created_at=at, ready_at=at)
+        if policy.earliest(state, at, job, number).at > at:
+            return number
+        state = policy.started(state, at, job, number)
+    return 1000
+
+
 PACING_CHECKS: Sequence[Check] = (
     check_pacing_recipe,
     check_pacing_state_is_plain,
@@ -289,6 +317,7 @@ PACING_CHECKS: Sequence[Check] = (
     check_pacing_survives_the_clock,
     check_pacing_tells_lanes_apart,
     check_pacing_knows_the_clock,
+    check_pacing_rests,
 )
 """The promises of a pacing policy, one function each."""
 

@@ -221,6 +221,16 @@ class ClosedAfterASleep(FixedPause):
         return super().earliest(state, now, job, running)
 
 
+class ForgetsWhatIsUsed(FixedWindow):
+    def rested(self, state, now):
+        return True
+
+
+class RemembersForEver(FixedWindow):
+    def rested(self, state, now):
+        return state is None
+
+
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
@@ -249,6 +259,8 @@ class ClosedAfterASleep(FixedPause):
         (StopsTheLaneForEver(TokenBucket(1)), "stops no lane"),
         (ForgetsTheClock(1, per=60), "whatever the clock counts from"),
         (AddsUpEpochs(5, per=60), "counts from Unix time 0"),
+        (ForgetsWhatIsUsed(9, per=1e4), "a new state would let 9 jobs start at once, and this one"),
+        (RemembersForEver(5, per=60), "after 1e\\+07 s at rest the answer is yes"),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
 )

@@ -17,9 +17,12 @@ from pacer.pacing import (
     Budget,
     CompletionWindow,
     FixedPause,
+    FixedWindow,
+    ManualPace,
     MinInterval,
     OpeningHours,
     PerKey,
+    ServerGuided,
     SlidingWindow,
     TokenBucket,
     Unpaced,
@@ -308,6 +311,59 @@ def test_a_lane_in_debt_is_not_forgotten_however_long_it_takes():
     for now in range(900):
         state = policy.started(state, float(now), keyed(f"{now}", cost={"tokens": 1.0}), 0)
     assert policy.earliest(state, 900.0, job, 0).at > 900
+
+
+@pytest.mark.parametrize(
+    ("policy", "most"),
+    [
+        (FixedWindow(5, per=1000), 5),
+        (SlidingWindow(5, per=1000), 5),
+        (CompletionWindow(5, per=1000), 5),
+        (TokenBucket(5, per=1000, burst=5), 8),
+        (Budget(5, per=1000, dimension="requests"), 8),
+        (Unpaced() & FixedWindow(5, per=1000), 5),
+        (ServerGuided(FixedWindow(5, per=1000)), 5),
+        (PerKey(FixedWindow(5, per=1000)), 5),
+    ],
+    ids=repr,
+)
+def test_what_is_used_up_in_part_is_not_forgotten(policy, most):
+    """As the quota of a day by a tenant who comes every few hours. When all of it is there again the lane may go."""
+    lanes, state, count = PerKey(policy, forget_after=100), {}, 0
+
+    def run(key, now):
+        nonlocal state
+        if lanes.earliest(state, now, keyed(key), 0).at > now:
+            return False
+        state = lanes.started(state, now, keyed(key), 0)
+        state = lanes.ended(state, now, keyed(key), SUCCESS, 0)
+        return True
+
+    for now in range(0, 900, 150):
+        count += run("a", float(now)) + run("a", float(now))
+        run("b", now + 120.0)
+        run("c", now + 120.0)
+    assert count == most
+    state = lanes.started(lanes.started(state, 1e4, keyed("d"), 0), 1e4, keyed("d"), 0)
+    assert ":a" not in state
+
+
+def test_a_debt_is_not_forgotten_by_the_start_of_a_job_that_costs_nothing():
+    policy = PerKey(Budget(600, per=60), forget_after=10)
+    job = keyed("a", cost={"tokens": 1.0})
+    state = policy.started({}, 0.0, job, 0)
+    state = policy.ended(state, 0.0, job, Outcome(OutcomeKind.SUCCEEDED, cost={"tokens": 10_000.0}), 0)
+    state = policy.started(state, 100.0, keyed("b"), 0)
+    assert policy.earliest(state, 100.0, job, 1).at > 100
+
+
+def test_a_rate_set_by_hand_is_not_forgotten():
+    pace = ManualPace(5)
+    policy = PerKey(pace, forget_after=10)
+    state = policy.ended(policy.started({}, 0.0, keyed("a"), 0), 0.0, keyed("a"), SUCCESS, 0)
+    running, last, own = state[":a"]
+    state = {":a": [running, last, pace.with_rate(own, 0.0, 0.1)]}
+    assert ":a" in policy.started(state, 1e6, keyed("b"), 0)
 
 
 def test_the_state_holds_the_keys_of_the_last_while_only():
