@@ -198,7 +198,7 @@ def test_a_mistake_is_told_with_its_key(text, told):
         ("", "has no column 'at'; it has none"),
         ("when\n1\n", "has no column 'at'; it has when"),
         ("at\n", "Trace has no jobs"),
-        ("at\n0\nsoon\n", "line 3: Invalid isoformat string"),
+        ("at\n0\nsoon\n", "line 3: at must be a number of seconds or a date with a time"),
         ("at\n5\n1\n", "line 3: earlier than the row before; sort the file"),
         ("at,key\n0\n" + '"' + "x" * 200_000, "field larger than field limit"),
     ],
@@ -214,7 +214,7 @@ def test_what_is_wrong_with_a_trace_is_known_before_anything_runs(tmp_path, rows
 
 def test_a_trace_in_another_encoding_and_a_store_that_is_not_there_are_told(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"at\n\xff\n")
-    with pytest.raises(ConfigError, match=r"^workload: .*utf-8"):
+    with pytest.raises(ConfigError, match=r"^workload: .*a\.csv is not UTF-8 text .*; save it as UTF-8"):
         parsed("workload = \"Trace('a.csv', 'at')\"\n" + UPSTREAM + CANDIDATE, tmp_path)
     with pytest.raises(ConfigError, match=r"^workload: History: there is no file"):
         parsed("workload = \"History('jobs.db')\"\n" + UPSTREAM + CANDIDATE, tmp_path)

@@ -162,9 +162,10 @@ def test_only_so_many_rows_of_a_trace(trace):
     [
         ("a,b\n1,2\n", "no column 't'; it has a, b"),
         ("", "no column 't'; it has none"),
-        ("t\n1\nsoon\n", "line 3: Invalid isoformat string: 'soon'"),
+        ("t\n1\nsoon\n", "line 3: t must be a number of seconds or a date with a time as in ISO 8601, got 'soon'"),
         ("t\n2\n1\n", "line 3: earlier than the row before; sort the file"),
-        ("t\n2\nnan\n", "line 3: a time must be a finite number of seconds or a date with a time, got 'nan'"),
+        ("t\n2\nnan\n", "line 3: t must be a number of seconds or a date with a time as in ISO 8601, got 'nan'"),
+        ("s,t\n1,2\n1\n", "line 3: t is missing"),
     ],
 )
 def test_what_cannot_be_read_of_a_trace_is_named(trace, text, message):
@@ -172,9 +173,41 @@ def test_what_cannot_be_read_of_a_trace_is_named(trace, text, message):
         arrivals(Trace(trace(text), at="t"))
 
 
-def test_an_amount_that_cannot_be_is_named(trace):
-    with pytest.raises(ValueError, match=r"line 2: n must be a finite number, 0 or more, got -1\.0"):
-        arrivals(Trace(trace("t,n\n1,-1\n"), at="t", cost={"tokens": "n"}))
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("-1", r"line 2: n must be a finite number, 0 or more, got '-1'"),
+        ("inf", r"line 2: n must be a finite number, 0 or more, got 'inf'"),
+        ('"1,000"', r"line 2: n must be a finite number, 0 or more, got '1,000'"),
+        ("", r"line 2: n must be a finite number, 0 or more, got ''"),
+    ],
+)
+def test_an_amount_that_cannot_be_is_named_with_its_column(trace, row, message):
+    with pytest.raises(ValueError, match=message):
+        arrivals(Trace(trace(f"t,n\n1,{row}\n"), at="t", cost={"tokens": "n"}))
+
+
+def test_a_row_that_ends_too_soon_is_named_with_what_it_lacks(trace):
+    with pytest.raises(ValueError, match=r"line 3: n is missing"):
+        arrivals(Trace(trace("t,n\n1,1\n2\n"), at="t", cost={"tokens": "n"}))
+
+
+def test_a_priority_that_is_no_whole_number_is_named_with_its_column(trace):
+    with pytest.raises(ValueError, match=r"line 2: p must be a whole number, got 'high'"):
+        arrivals(Trace(trace("t,p\n1,high\n"), at="t", priority="p"))
+
+
+def test_a_trace_that_a_spreadsheet_has_saved_may_begin_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / "trace.csv"
+    path.write_text("t\n1\n3\n", encoding="utf-8-sig")
+    assert [job.at for job in arrivals(Trace(path, at="t"))] == [0.0, 2.0]
+
+
+def test_a_trace_in_another_encoding_is_named(tmp_path):
+    path = tmp_path / "trace.csv"
+    path.write_text("t,key\n1,J\N{LATIN SMALL LETTER U WITH DIAERESIS}rgen\n", encoding="latin-1")
+    with pytest.raises(ValueError, match=r"trace\.csv is not UTF-8 text \(.*byte 0xfc.*\); save it as UTF-8"):
+        arrivals(Trace(path, at="t", key="key"))
 
 
 # -- history ---------------------------------------------------------------------------------------------------------

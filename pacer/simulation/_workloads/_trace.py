@@ -55,24 +55,30 @@ class Trace:
 
     def arrivals(self, random: Random) -> Iterator[Arrival]:
         """Row by row; raises ValueError that names the row, for what cannot be read."""
-        with self.path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            self._check(reader.fieldnames or ())
-            first: float | None = None
-            last = 0.0
-            for row in islice(reader, self.jobs):
-                try:
-                    time = _time(row[self.at])
-                    first = time if first is None else first
-                    arrival = self._arrival((time - first) / self.speed, row)
-                except (TypeError, ValueError) as error:
-                    msg = f"Trace: {self.path}, line {reader.line_num}: {error}"
-                    raise ValueError(msg) from error
-                if arrival.at < last:
-                    msg = f"Trace: {self.path}, line {reader.line_num}: earlier than the row before; sort the file"
-                    raise ValueError(msg)
-                last = arrival.at
-                yield arrival
+        with self.path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte order mark
+            try:
+                yield from self._rows(csv.DictReader(file))
+            except UnicodeDecodeError as error:
+                msg = f"Trace: {self.path} is not UTF-8 text ({error}); save it as UTF-8"
+                raise ValueError(msg) from error
+
+    def _rows(self, reader: csv.DictReader[str]) -> Iterator[Arrival]:
+        self._check(reader.fieldnames or ())
+        first: float | None = None
+        last = 0.0
+        for row in islice(reader, self.jobs):
+            try:
+                time = _time(row, self.at)
+                first = time if first is None else first
+                arrival = self._arrival((time - first) / self.speed, row)
+            except ValueError as error:
+                msg = f"Trace: {self.path}, line {reader.line_num}: {error}"
+                raise ValueError(msg) from error
+            if arrival.at < last:
+                msg = f"Trace: {self.path}, line {reader.line_num}: earlier than the row before; sort the file"
+                raise ValueError(msg)
+            last = arrival.at
+            yield arrival
 
     def _check(self, found: Sequence[str]) -> None:
         named = [self.at, self.key, self.priority, self.size, *(one for names in self.cost.values() for one in names)]
@@ -81,7 +87,7 @@ class Trace:
             msg = f"Trace: {self.path} has no column {missing[0]!r}; it has {', '.join(found) or 'none'}"
             raise ValueError(msg)
 
-    def _arrival(self, at: float, row: Mapping[str, str]) -> Arrival:
+    def _arrival(self, at: float, row: Mapping[str, str | None]) -> Arrival:
         cost = ONE_REQUEST
         if self.cost:
             cost = {**ONE_REQUEST, **{name: _amount(row, columns) for name, columns in self.cost.items()}}
@@ -89,26 +95,59 @@ class Trace:
             at,
             key=None if self.key is None else row[self.key] or None,
             cost=cost,
-            priority=0 if self.priority is None else int(row[self.priority]),
+            priority=0 if self.priority is None else _whole(row, self.priority),
             size=1.0 if self.size is None else _amount(row, (self.size,)),
         )
 
 
-def _time(text: str) -> float:
+def _cell(row: Mapping[str, str | None], column: str) -> str:
+    text = row[column]
+    if text is None:  # the row ends before it
+        msg = f"{column} is missing"
+        raise ValueError(msg)
+    return text
+
+
+def _time(row: Mapping[str, str | None], column: str) -> float:
+    text = _cell(row, column)
     try:
         seconds = float(text)
     except ValueError:
-        date = datetime.fromisoformat(text)
-        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+        seconds = _date(text)
     if not math.isfinite(seconds):
-        msg = f"a time must be a finite number of seconds or a date with a time, got {text!r}"
+        msg = f"{column} must be a number of seconds or a date with a time as in ISO 8601, got {text!r}"
         raise ValueError(msg)
     return seconds
 
 
-def _amount(row: Mapping[str, str], columns: Sequence[str]) -> float:
-    amount = sum(float(row[column]) for column in columns)
-    if not 0 <= amount < float("inf"):
-        msg = f"{' + '.join(columns)} must be a finite number, 0 or more, got {amount!r}"
+def _date(text: str) -> float:
+    try:
+        date = datetime.fromisoformat(text)
+    except ValueError:
+        return math.nan
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+
+
+def _whole(row: Mapping[str, str | None], column: str) -> int:
+    text = _cell(row, column)
+    try:
+        return int(text)
+    except ValueError:
+        msg = f"{column} must be a whole number, got {text!r}"
+        raise ValueError(msg) from None
+
+
+def _amount(row: Mapping[str, str | None], columns: Sequence[str]) -> float:
+    return sum(_number(row, column) for column in columns)
+
+
+def _number(row: Mapping[str, str | None], column: str) -> float:
+    text = _cell(row, column)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        msg = f"{column} must be a finite number, 0 or more, got {text!r}"
         raise ValueError(msg)
-    return amount
+    return number
