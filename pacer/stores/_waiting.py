@@ -19,6 +19,15 @@ def _entry(record: JobRecord) -> _Entry:
     return (record.sort_key, record.seq, record)
 
 
+def _due(record: JobRecord) -> tuple[float, int]:
+    """Stands just before the entry of a delayed job."""
+    return (record.ready_at, record.seq)
+
+
+def _first(entry: _Entry) -> float:
+    return entry[0]
+
+
 @attrs.frozen(eq=False)
 class _Records(Sequence[JobRecord]):
     """The records of some entries, which hardly anybody will ask for."""
@@ -40,9 +49,12 @@ class _Records(Sequence[JobRecord]):
         return self._entries[index][2]
 
 
+_NOTHING = _Records([])
+
+
 @attrs.define(eq=False)
 class WaitingJobs:
-    """Ready jobs in a sorted list, delayed ones in a heap by the time at which they become ready.
+    """Ready jobs in a sorted list, delayed ones in another by the time at which they become ready.
 
     Jobs leave at the front nearly always, so the front is an index that moves, and the list is cut now and then:
     taking the first and appending the last cost the same however many wait.
@@ -53,6 +65,9 @@ class WaitingJobs:
     _delayed: list[_Entry] = attrs.field(init=False, factory=list)
     _by_arrival: dict[int, JobRecord] = attrs.field(init=False, factory=dict)
     _expiries: list[_Entry] = attrs.field(init=False, factory=list)
+    """A heap. Jobs that have left the queue stay in it for a while."""
+    _shown: _Records = attrs.field(init=False, default=_NOTHING)
+    """What `front` gave last, as long as it is true: receipts keep it, and many of them may share it."""
 
     def __len__(self) -> int:
         return len(self._by_arrival)
@@ -61,33 +76,37 @@ class WaitingJobs:
         """All waiting jobs: ready ones in order, then delayed ones by time."""
         for index in range(self._front, len(self._ready)):
             yield self._ready[index][2]
-        for _, _, record in sorted(self._delayed):
+        for _, _, record in self._delayed:
             yield record
 
     def add(self, record: JobRecord, now: float) -> int:
         """Put a job in; returns its 1-based position."""
         self._by_arrival[record.seq] = record
         if record.expires_at is not None:
-            heapq.heappush(self._expiries, (record.expires_at, record.seq, record))
+            self._expires(record, record.expires_at)
         self._take_due(now)
         if record.ready_at > now:
-            heapq.heappush(self._delayed, (record.ready_at, record.seq, record))
+            insort(self._delayed, (record.ready_at, record.seq, record))
             return self._delayed_position(record)
         entry = _entry(record)
         if not self._ready or self._ready[-1] < entry:
             self._ready.append(entry)
             return len(self._ready) - self._front
-        insort(self._ready, entry, lo=self._front)
-        return bisect_left(self._ready, entry, lo=self._front) - self._front + 1
+        index = bisect_left(self._ready, entry, lo=self._front)
+        self._ready.insert(index, entry)
+        if index - self._front < len(self._shown):
+            self._shown = _NOTHING
+        return index - self._front + 1
 
     def remove(self, record: JobRecord) -> None:
         """Take a job out, wherever it stands."""
         del self._by_arrival[record.seq]
         index = self._front if self.first() is record else self._index(record)
         if index is None:
-            self._delayed.remove((record.ready_at, record.seq, record))
-            heapq.heapify(self._delayed)
-        elif index == self._front:
+            del self._delayed[bisect_left(self._delayed, _due(record))]
+            return
+        self._shown = _NOTHING
+        if index == self._front:
             self._front += 1
             if self._front * 2 > len(self._ready):
                 del self._ready[: self._front]
@@ -118,7 +137,7 @@ class WaitingJobs:
     def place_of(self, sort_key: float, now: float) -> int:
         """Where a new job with this key would come to stand, if it is ready at once."""
         self._take_due(now)
-        return bisect_right(self._ready, sort_key, lo=self._front, key=lambda entry: entry[0]) - self._front + 1
+        return bisect_right(self._ready, sort_key, lo=self._front, key=_first) - self._front + 1
 
     def oldest(self, count: int) -> list[JobRecord]:
         """The jobs that came into the queue first (a job that came back counts from its return)."""
@@ -126,7 +145,9 @@ class WaitingJobs:
 
     def front(self, count: int) -> Sequence[JobRecord]:
         """The first of those known to be ready, at this moment."""
-        return _Records(self._ready[self._front : self._front + count])
+        if len(self._shown) != min(count, len(self._ready) - self._front):
+            self._shown = _Records(self._ready[self._front : self._front + count])
+        return self._shown
 
     def expired(self, now: float) -> list[JobRecord]:
         """The jobs whose time to start is over. They are still in here."""
@@ -144,11 +165,24 @@ class WaitingJobs:
             heapq.heappop(self._expiries)  # it has left the queue by itself
         return self._expiries[0][0] if self._expiries else None
 
+    def _expires(self, record: JobRecord, at: float) -> None:
+        if len(self._expiries) > 2 * len(self._by_arrival) + 100:
+            waiting = self._by_arrival
+            # A job that came back is in it more than once.
+            left = {seq: (at, seq, record) for at, seq, record in self._expiries if waiting.get(seq) is record}
+            self._expiries = list(left.values())
+            heapq.heapify(self._expiries)
+        heapq.heappush(self._expiries, (at, record.seq, record))
+
     def _take_due(self, now: float) -> None:
         """Delayed jobs whose time has come are ready."""
-        while self._delayed and self._delayed[0][0] <= now:
-            _, _, record = heapq.heappop(self._delayed)
+        if not self._delayed or self._delayed[0][0] > now:
+            return
+        due = bisect_right(self._delayed, now, key=_first)
+        for _, _, record in self._delayed[:due]:
             insort(self._ready, _entry(record), lo=self._front)
+        del self._delayed[:due]
+        self._shown = _NOTHING
 
     def _index(self, record: JobRecord) -> int | None:
         index = bisect_left(self._ready, _entry(record), lo=self._front)
@@ -156,6 +190,4 @@ class WaitingJobs:
         return index if found else None
 
     def _delayed_position(self, record: JobRecord) -> int:
-        mine = (record.ready_at, record.seq)
-        earlier = sum((at, seq) <= mine for at, seq, _ in self._delayed)
-        return len(self._ready) - self._front + earlier
+        return len(self._ready) - self._front + bisect_left(self._delayed, _due(record)) + 1
