@@ -19,9 +19,8 @@ from pacer._compare._verdict import verdict
 BEST: Final = "*"
 SPREAD: Final = "  least to most"
 _GAP: Final = 2
-_ROOM_FOR_NAMES: Final = 20
-"""Columns of the screen; where there are less, the spreads are left out."""
-_LEAST_NAMES: Final = 12
+_ROOM_FOR_NAMES: Final = 18
+"""Columns of the screen; where there are less, names are folded and the table stands in parts."""
 
 
 @attrs.frozen
@@ -93,27 +92,32 @@ def plain(table: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
-def coloured(table: Sequence[Sequence[str]], width: int) -> Table:
-    """For a terminal: names and titles are folded where it is narrow, numbers never."""
-    needed = _needed(table)
-    if width - sum(needed) < _ROOM_FOR_NAMES:
-        table = [row for row in table if row[0] != SPREAD]
-        needed = _needed(table)
-    longest = max(len(row[0]) for row in table)
-    names = min(longest, max(_LEAST_NAMES, width - sum(needed)))
+def coloured(table: Sequence[Sequence[str]], width: int) -> list[Table]:
+    """For a terminal: in a narrow one names and titles are folded and the columns go on below; numbers stay whole."""
+    names, *numbers = zip(*table, strict=True)
+    longest = max(map(len, names))
+    parts: list[list[Sequence[str]]] = [[]]
+    for column in numbers:
+        if parts[-1] and _needed([*parts[-1], column]) > width - min(longest, _ROOM_FOR_NAMES):
+            parts.append([])
+        parts[-1].append(column)
+    return [_part(names, part, min(longest, width - _needed(part))) for part in parts]
+
+
+def _part(names: Sequence[str], columns: Sequence[Sequence[str]], room: int) -> Table:
     made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, _GAP, 0, 0))
-    made.add_column(table[0][0], width=names, overflow="fold", vertical="bottom")
-    for title, columns_needed in zip(table[0][1:], needed, strict=True):
-        made.add_column(title, justify="right", width=columns_needed - _GAP, overflow="fold", vertical="bottom")
-    for row in table[1:]:
-        made.add_row(*(Text(cell, style=_style(row, cell)) for cell in row))
+    made.add_column(names[0], width=room, overflow="fold", vertical="bottom")
+    for column in columns:
+        made.add_column(column[0], justify="right", width=_needed([column]) - _GAP, overflow="fold", vertical="bottom")
+    for row in list(zip(names, *columns, strict=True))[1:]:
+        if row[0] != SPREAD or any(cell.strip() for cell in row[1:]):
+            made.add_row(*(Text(cell, style=_style(row, cell)) for cell in row))
     return made
 
 
-def _needed(table: Sequence[Sequence[str]]) -> list[int]:
-    """How wide the columns of numbers have to be, with the gaps before them."""
-    columns = list(zip(*table, strict=True))[1:]
-    return [_GAP + max(map(len, (*column[0].split(), *column[1:]))) for column in columns]
+def _needed(columns: Sequence[Sequence[str]]) -> int:
+    """How wide these columns of numbers have to be, with the gaps before them."""
+    return sum(_GAP + max(map(len, (*column[0].split(), *column[1:]))) for column in columns)
 
 
 def _style(row: Sequence[str], cell: str) -> str:
@@ -149,8 +153,9 @@ def show(comparison: Comparison, trials: Sequence[Trial], console: Console) -> N
         return
     console.print(Text(headline(comparison, trials)))
     console.print()
-    console.print(coloured(table, console.width))
-    console.print()
+    for part in coloured(table, console.width):
+        console.print(part)
+        console.print()
     for note in notes(trials):
         console.print(Text(note, style="yellow"))
     console.print(Text(sentence, style="bold"))

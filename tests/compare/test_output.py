@@ -59,7 +59,7 @@ def test_without_a_terminal_the_table_is_plain_text_that_is_never_cut():
     assert "| one \\| two  |" in GOLDEN
 
 
-@pytest.mark.parametrize("width", [80, 120, 200])
+@pytest.mark.parametrize("width", [35, 60, 80, 120, 200])
 def test_in_a_terminal_numbers_are_whole_and_the_best_are_marked_beside_their_colour(width):
     whole, trials = compared()
     text = shown(whole, trials, width=width, force_terminal=True, color_system="standard", no_color=False)
@@ -89,12 +89,16 @@ def test_of_several_runs_the_median_is_shown_and_how_far_they_are_apart():
     assert "medians of 3 runs" in shown(whole, trials)
 
 
-def test_where_there_is_no_room_for_spreads_the_medians_stay():
+@pytest.mark.parametrize("width", [35, 60, 80])
+def test_in_a_narrow_terminal_the_table_stands_in_parts_with_spreads_and_names_in_each(width):
     whole, trials = compared(repeat=3)
-    assert SPREAD.strip() in shown(whole, trials, width=160, force_terminal=True, color_system=None)
-    narrow = shown(whole, trials, width=70, force_terminal=True, color_system=None)
-    assert SPREAD.strip() not in narrow
-    assert max(map(len, narrow.splitlines())) <= 70
+    narrow = shown(whole, trials, width=width, force_terminal=True, color_system=None)
+    assert max(map(len, narrow.splitlines())) <= width
+    parts = narrow.count("three seats") - narrow[narrow.index("Best:") :].count("three seats")
+    assert parts == narrow.count("candidate")
+    assert parts > 1
+    for row in rows(trials)[1:]:
+        assert all(cell.strip() in narrow for cell in row)
 
 
 def test_how_true_estimates_were_is_a_column_if_it_was_measured():
