@@ -22,7 +22,9 @@ class CircuitBreaker:
     - Open, when `failures` is reached: nothing starts for `open_for` seconds. Jobs that were running go on.
     - Half-open, after that: jobs start one at a time, once all that ran before have ended. A success closes the
       circuit; a failure opens it again for `open_for` seconds. A probe that ends without either (cancelled, thrown out
-      by a crash, throttled) decides nothing, and the next job is the probe.
+      by a crash, throttled with a time to wait) decides nothing, and the next job is the probe.
+
+    A throttle without a time counts as a failure, here as for every queue.
 
     Failures of parallel jobs that started before the last failure was known count once, and none of them opens or
     closes the circuit late.

@@ -10,6 +10,7 @@ import attrs
 from pacer._job import Outcome, OutcomeKind
 from pacer._validation import positive
 from pacer.pacing._all_of import Combinable
+from pacer.pacing._cost import requests
 from pacer.pacing._token_bucket import CATCH_UP
 from pacer.protocols import NOW, JobFacts, When
 
@@ -59,11 +60,11 @@ class AdaptiveRate(Combinable):
 
     Starts are spaced by `1 / rate`. The rate is cut by a throttle and grows while it is used, as in the AIMD family
     (Chiu and Jain, 1989), but neither part is the textbook's. The cut goes to an estimate of the limit instead of a
-    fixed fraction. The growth is flat up to that estimate and steep beyond it, which is the idea of CUBIC (RFC 9438),
-    counted here in requests and not in seconds:
+    fixed fraction, and so takes 51 % at most. The growth is flat up to that estimate and steep beyond it, which is the
+    idea of CUBIC (RFC 9438), counted here in requests and not in seconds:
 
         at a throttle:  m = (accepted since the throttle before + 1) / seconds since; at the first, m = rate
-                        aim = max(rate / 2, (min(m, rate) + rate) / 2),  rate = 0.98 * aim
+                        aim = (min(m, rate) + rate) / 2,  rate = 0.98 * aim
         after it:       rate = aim * (0.98 + 0.02 * (n / max(150, 12 * aim)) ** 4)
         before any:     rate = initial * 2 ** (n / 20)
 
@@ -137,11 +138,11 @@ class AdaptiveRate(Combinable):
         at = state["next_at"]
         interval = 1.0 / state["rate"]
         if at is None:
-            return {**state, "next_at": now + job.cost.get("requests", 1.0) * interval, "since": now}
+            return {**state, "next_at": now + requests(job) * interval, "since": now}
         since = now
         if at >= now - CATCH_UP:
             since = max(at, min(now, job.ready_at))
-        next_at = since + job.cost.get("requests", 1.0) * interval
+        next_at = since + requests(job) * interval
         return {**state, "next_at": next_at, "paced": now <= at + interval}
 
     def ended(
@@ -153,8 +154,8 @@ class AdaptiveRate(Combinable):
             return state
         if outcome.kind is OutcomeKind.THROTTLED:
             return self._cut(state, now, started_at, told=outcome.retry_after is not None)
-        requests = job.cost.get("requests", 1.0)
-        accepted = state["accepted"] + requests
+        cost = requests(job)
+        accepted = state["accepted"] + cost
         if outcome.kind is OutcomeKind.FAILED:
             return {**state, "accepted": accepted}
         refused, gap = state["refused"], state["gap"]
@@ -163,7 +164,7 @@ class AdaptiveRate(Combinable):
         cut_at = state["cut_at"]
         if not state["paced"] or (cut_at is not None and started_at < cut_at <= now):
             return {**state, "accepted": accepted, "refused": refused, "gap": gap}
-        used = state["used"] + requests
+        used = state["used"] + cost
         rate = self._grown(state["aim"], used, first=cut_at is None)
         return {**state, "accepted": accepted, "refused": refused, "gap": gap, "used": used, "rate": rate}
 
@@ -184,7 +185,7 @@ class AdaptiveRate(Combinable):
         measured = rate
         if cut_at is not None and now > since:
             measured = min(rate, (state["accepted"] + 1.0) / (now - since))
-        aim = max(rate / 2, (measured + rate) / 2)
+        aim = (measured + rate) / 2
         rate = max(self.minimum, (1.0 - DIP) * aim)
         return {
             "next_at": now + self._wait(rate, 0.0 if told else FIRST_WAIT * state["gap"]),

@@ -10,6 +10,7 @@ import attrs
 from pacer._job import Outcome, OutcomeKind
 from pacer._validation import positive
 from pacer.pacing._all_of import Combinable
+from pacer.pacing._cost import requests
 from pacer.protocols import NOW, JobFacts, When
 
 SCALE = 0.4
@@ -95,7 +96,7 @@ class CubicRate(Combinable):
         empty_at, rate = state["empty_at"], state["rate"]
         if not state["limited"] or empty_at is None:
             return NOW
-        at = empty_at + min(job.cost.get("requests", 1.0), _capacity(rate)) / rate
+        at = empty_at + min(requests(job), _capacity(rate)) / rate
         return NOW if at <= now else When(at, reason=f"cubic rate of {rate:.3g} per s")
 
     def started(self, state: CubicRateState, now: float, job: JobFacts, running: int) -> CubicRateState:
@@ -106,14 +107,14 @@ class CubicRate(Combinable):
         if not state["limited"]:
             return state
         full = now - _capacity(rate) / rate
-        return {**state, "empty_at": max(empty_at, full) + job.cost.get("requests", 1.0) / rate}
+        return {**state, "empty_at": max(empty_at, full) + requests(job) / rate}
 
     def ended(self, state: CubicRateState, now: float, job: JobFacts, outcome: Outcome, running: int) -> CubicRateState:
         """Measure, and follow the curve."""
         started_at = job.started_at
         if started_at is None or outcome.foretold or outcome.kind is OutcomeKind.IGNORED:
             return state
-        begin, count, measured = state["bin"], state["count"] + job.cost.get("requests", 1.0), state["measured"]
+        begin, count, measured = state["bin"], state["count"] + requests(job), state["measured"]
         bin_now = math.floor(now / BIN_SECONDS) * BIN_SECONDS
         if bin_now > begin:
             measured = SMOOTHING * count / (bin_now - begin) + (1.0 - SMOOTHING) * measured

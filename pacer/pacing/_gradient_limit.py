@@ -8,7 +8,7 @@ from typing import TypedDict
 import attrs
 
 from pacer._job import Outcome, OutcomeKind
-from pacer._validation import positive, whole
+from pacer._validation import one_or_more, positive, whole
 from pacer.pacing._all_of import Combinable
 from pacer.protocols import NOW, JobFacts, When
 
@@ -74,15 +74,9 @@ class GradientLimit(Combinable):
     initial: int = attrs.field(default=20, validator=whole(1))
     minimum: int = attrs.field(default=1, validator=whole(1), kw_only=True)
     maximum: int = attrs.field(default=200, validator=whole(1), kw_only=True)
-    tolerance: float = attrs.field(default=1.5, validator=positive, kw_only=True)
+    tolerance: float = attrs.field(default=1.5, validator=one_or_more, kw_only=True)
     queue_size: float = attrs.field(default=4.0, validator=positive, kw_only=True)
     window: int = attrs.field(default=600, validator=whole(1), kw_only=True)
-
-    @tolerance.validator
-    def _check_tolerance(self, attribute: attrs.Attribute[float], value: float) -> None:
-        if value < 1:
-            msg = f"GradientLimit: tolerance must be a finite number, 1 or more, got {value!r}"
-            raise ValueError(msg)
 
     def __attrs_post_init__(self) -> None:
         if not self.minimum <= self.initial <= self.maximum:

@@ -77,7 +77,8 @@ class ServerGuided(Combinable):
     one is ignored. After its reset the limit is taken to be whole, with a window as long as the upstream said, or as
     the longest time to a reset that it named in the window before, until the next report. Without a limit nothing is
     known then. A Retry-After shortens the wait for the reset of what is used up. The rules obey it anyway, and hold
-    the queue for a second after a throttle without one: a throttle that no report explains is no news of the limits.
+    the queue for a second after a throttle without one, whatever the fallback does then: a throttle that no report
+    explains is no news of the limits.
 
     Costs are those of the job, by the dimension's name; "input_tokens" and the like fall back to "tokens", anything
     else to "requests", which is 1 by default. A dimension of tokens in which jobs name no cost only stops them when it
@@ -104,11 +105,6 @@ class ServerGuided(Combinable):
         if not 0 <= value < 1:
             msg = f"ServerGuided: headroom must be 0 or more and below 1, got {value!r}"
             raise ValueError(msg)
-
-    @property
-    def slows_on_throttle(self) -> bool:
-        """Whether the fallback does."""
-        return bool(getattr(self.fallback, "slows_on_throttle", False))
 
     def on_clock(self, epoch: float) -> ServerGuided:
         """The same, with the fallback told of the clock."""

@@ -26,8 +26,13 @@ class SlidingWindow(Combinable):
     `CompletionWindow`: whether starts or ends are counted is another algorithm with another guarantee, and so another
     class.
 
-    Not for limits of many hundreds: each start writes the whole log. `TokenBucket(limit / 2, per=per, burst=limit / 2)`
-    keeps the same promise with one number. Not for spreading the load: use `TokenBucket` or `MinInterval` with `&`.
+    Costs below 1 share an entry as long as they make no more than 1 together, so that the log stays small. They then
+    leave the window with the last of them: later than they might, never sooner. Where most jobs cost a small fraction,
+    up to one request of the limit is lost to that.
+
+    Not for limits of many hundreds: each start writes the whole log. `TokenBucket(limit // 2, per=per, burst=limit //
+    2)` keeps the same promise with one number, up to 100 starts a second. Not for spreading the load: use `TokenBucket`
+    or `MinInterval` with `&`.
 
     State: the times of the starts in the window, with a running sum of their costs: at most `2 * limit + 1` pairs,
     half of that where no job costs less than 1.

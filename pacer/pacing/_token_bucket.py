@@ -9,6 +9,7 @@ import attrs
 from pacer._job import Outcome
 from pacer._validation import positive, seconds, whole
 from pacer.pacing._all_of import Combinable
+from pacer.pacing._cost import requests
 from pacer.protocols import NOW, JobFacts, When
 
 # A start that comes late because a timer or an event loop was late does not push the later ones back, as long as it is
@@ -61,7 +62,7 @@ class TokenBucket(Combinable):
 
     def earliest(self, state: float | None, now: float, job: JobFacts, running: int) -> When:
         """When the bucket holds enough for this job; never if its cost is above `burst`."""
-        cost = _requests(job)
+        cost = requests(job)
         if cost > self.burst:
             reason = f"its cost of {cost:g} requests is above the burst of {self.burst}"
             return When(float("inf"), reason=reason)
@@ -75,7 +76,7 @@ class TokenBucket(Combinable):
         since = now
         if state is not None and state >= now - CATCH_UP:
             since = max(state, min(now, job.ready_at))
-        return since + _requests(job) * self.interval
+        return since + requests(job) * self.interval
 
     def ended(self, state: float, now: float, job: JobFacts, outcome: Outcome, running: int) -> float:
         """Nothing to learn: starts are what counts."""
@@ -86,7 +87,3 @@ class TokenBucket(Combinable):
 def _reason(rate: float, per: float) -> str:
     """Formatting two numbers takes longer than all the rest of an answer."""
     return f"rate of {rate:g} per {per:g} s"
-
-
-def _requests(job: JobFacts) -> float:
-    return job.cost.get("requests", 1.0)

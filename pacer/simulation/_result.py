@@ -102,7 +102,7 @@ class Result(Totals):
         utilisation: `oracle_makespan` as a share of the time after which the run had sent them (of the whole run, if
             jobs were left over at its end). 1: no schedule could have been faster. 0 if nothing succeeded.
         fairness: Jain's index over keys (over clients if there are no keys): 1 is the same for all, 1/n is all for one.
-            What is compared is the work done for each a second, while it had jobs waiting or running.
+            What is compared is how many jobs succeeded for each a second, while it had any waiting or running.
         clients: The figures of each client, by its name.
         timeline: What happened when.
         promises: How true estimates were; None unless `estimates` asked for them.

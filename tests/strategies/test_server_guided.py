@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacer import BoundedQueue, Scheduler
-from pacer._job import Outcome, OutcomeKind
+from pacer._job import JobRecord, Outcome, OutcomeKind
+from pacer._rules import Rules
+from pacer.backoff import NoBackoff
+from pacer.estimators import MovingAverage
 from pacer.pacing import AdaptiveRate, FixedPause, ServerGuided, TokenBucket
 from pacer.protocols import LimitReport
 from pacer.simulation import (
@@ -89,8 +92,16 @@ def test_the_fallback_learns_all_the_time():
         state = policy.started(state, float(now), JOB, 0)
         state = told(policy, state, float(now), report(remaining=90))
     assert state["fallback"]["rate"] > 2
-    assert policy.slows_on_throttle
-    assert not ServerGuided().slows_on_throttle
+
+
+def test_a_throttle_that_no_report_explains_holds_the_queue_whatever_the_fallback():
+    """Another limit is at work than those that are told, and the fallback is not asked while these are known."""
+    policy = ServerGuided(AdaptiveRate(100))
+    rules = Rules(BoundedQueue(5), policy, NoBackoff(), MovingAverage())
+    state = told(policy, policy.started(policy.initial_state(), 5.0, JOB, 0), 5.0, report(remaining=90))
+    record = JobRecord("job", "work", started_at=5.5)
+    state, _, _ = rules.settle(rules.initial().with_pacing(state), 6.0, record, Outcome(OutcomeKind.THROTTLED), 0, None)
+    assert rules.next_start(state, 6.0, record, 0).at == 7.0
 
 
 # -- what is left is spread -------------------------------------------------------------------------------------------
