@@ -55,8 +55,8 @@ class FairShare:
     not used. Jobs without a key are one lane of their own, as if None were a key.
 
     When more than `keys` keys are ahead of V, V goes on to the smallest finish tag. That key is forgotten without loss,
-    because it would begin there anyway, and whoever comes then begins there too: later by the cost of one job at most
-    while fewer than `keys` keys have jobs waiting.
+    because it would begin there anyway, and whoever comes then begins there too: later by the cost of one job at most,
+    by which the bounds above grow, while fewer than `keys` keys have jobs waiting; later by more if there are more.
 
     A tag is given once. A job that is cancelled, dropped or expires has taken its place all the same: its key goes on
     behind it. One that is put back (throttled, to be retried) keeps its tag and is not charged again. Jobs that could
