@@ -30,9 +30,9 @@ class SlidingWindow(Combinable):
     leave the window with the last of them: later than they might, never sooner. Where most jobs cost a small fraction,
     up to one request of the limit is lost to that.
 
-    Not for limits of many hundreds: each start writes the whole log. `TokenBucket(limit // 2, per=per, burst=limit //
-    2)` keeps the same promise with one number, up to 100 starts a second. Not for spreading the load: use `TokenBucket`
-    or `MinInterval` with `&`.
+    Not for limits of many hundreds: each start writes the whole log. With one number, and up to 100 starts a second,
+    `TokenBucket(limit // 2, per=per, burst=limit // 2)` keeps the same promise. Not for spreading the load: use
+    `TokenBucket` or `MinInterval` with `&`.
 
     State: the times of the starts in the window, with a running sum of their costs: at most `2 * limit + 1` pairs,
     half of that where no job costs less than 1.
