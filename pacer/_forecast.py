@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import cycle, islice
+from operator import le
 from typing import TYPE_CHECKING
 
 from pacer._draws import MANY, Course, courses, spread
@@ -44,18 +45,44 @@ def forecast_start(rules: Rules, snapshot: Snapshot, job: JobFacts, position: in
     weights = [course.weight for course in chosen]
     seconds, low, high = _summary([way[steps - 1] for way in ways], weights)
     if position > steps:
-        pace = seconds - math.fsum(
-            weight * sorted(way)[3 * steps // 4 - 1] for weight, way in zip(weights, ways, strict=True)
-        )
+        pace = _pace(rules, snapshot, jobs, ahead, chosen, ways)
         # The independent part of the deviation grows with the square root of the way, the common part with the way.
         known = spread((), ahead).sd
         growth = spread((), ahead, (position - 1) / (steps - 1)).sd / known if known else 1.0
         low, high = (seconds - low) * growth, (high - seconds) * growth
-        seconds += (position - steps) * pace / (steps - 3 * steps // 4)
+        seconds += (position - steps) * pace
         low, high = seconds - low, seconds + high
     low, high = _calibrated(snapshot.queue, seconds, low, high)
     own_delay = job.ready_at - snapshot.now
     return Estimate(max(seconds, own_delay), max(0.0, low, own_delay), max(high, own_delay))
+
+
+def _pace(
+    rules: Rules,
+    snapshot: Snapshot,
+    jobs: Sequence[Facts],
+    ahead: Sequence[Durations],
+    chosen: Sequence[Course],
+    ways: Sequence[Sequence[float]],
+) -> float:
+    """Seconds that each place costs in the last quarter of the way, and will cost beyond it."""
+    steps, nearer = len(jobs), 3 * len(jobs) // 4
+    starts = [way[nearer - 1] for way in ways]
+    if not all(map(_in_order, ways)):
+        # Where lanes let some overtake others, the job itself has to stand there.
+        courses_there = [Course(one.rests, one.durations[: nearer - 1], one.weight) for one in chosen]
+        there = _rolled(rules, snapshot, [*jobs[: nearer - 1], jobs[-1]], courses_there)
+        starts = starts if there is None else [way[-1] for way in there]
+    found = math.fsum(one.weight * (way[-1] - start) for one, way, start in zip(chosen, ways, starts, strict=True)) / (
+        steps - nearer
+    )
+    # While slots are free a place costs nothing; in the long run no more can run than there are.
+    busy = math.fsum(one.mean for one, start in zip(ahead, ways[0], strict=False) if start < math.inf)
+    return max(found, busy / steps / rules.concurrency)
+
+
+def _in_order(way: Sequence[float]) -> bool:
+    return all(map(le, way, way[1:]))
 
 
 def forecast_end(rules: Rules, snapshot: Snapshot, job: JobFacts, position: int) -> Estimate | None:
@@ -85,14 +112,14 @@ def _rolled(
     rules: Rules, snapshot: Snapshot, jobs: Sequence[Facts], chosen: Sequence[Course]
 ) -> list[list[float]] | None:
     """The starts of these jobs, the last of which is asked for, in each course; None if it can never start."""
-    ways, behind = list[list[float]](), list[Facts]()
-    durations = list[float]()
+    ways, behind, durations = list[list[float]](), list[Facts](), list[float]()
+    following = snapshot.ahead[len(jobs) : len(jobs) + OVERTAKERS]
     for course in chosen:
         way = Roll(rules, snapshot, [*jobs, *behind], course, durations)
         starts = way.run()
-        if way.met_lanes and not behind:
+        if way.met_lanes and len(behind) < len(following):
             # Only now does it matter who may overtake.
-            behind = [facts(one) for one in snapshot.ahead[len(jobs) : len(jobs) + OVERTAKERS]]
+            behind = [facts(one) for one in following]
             durations = [one.mean for one in _predicted(rules, snapshot, behind)]
             starts = Roll(rules, snapshot, [*jobs, *behind], course, durations).run()
         if starts is None:

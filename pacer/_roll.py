@@ -80,11 +80,12 @@ class Roll:
                 if index == self.target:
                     return self.starts
                 steps = 0
-                continue
-            upcoming = min(found.at, ends[0][0]) if ends else found.at
-            if upcoming == math.inf:
+            elif ends and ends[0][0] < found.at:
+                self.now = ends[0][0]
+            elif found.at == math.inf:
                 return None
-            self.now, steps = upcoming, steps + 1
+            else:
+                self.now, steps = found.at, steps + 1
         return None  # a policy that names another time whenever its time has come
 
     def _start(self, index: int) -> None:
@@ -114,7 +115,9 @@ class Roll:
         """The same as a store does it: a blocked lane does not block the others."""
         upcoming = _NEVER
         for key in sorted(self.lanes, key=lambda key: self.lanes[key][0]):
-            found = self._ask(self.lanes[key][0])
+            found = self._ask_lane(key)
+            if found is None:
+                continue
             if found.at <= self.now:
                 return self._out_of_lane(key), found
             if not found.lane:
@@ -139,6 +142,16 @@ class Roll:
             self.lanes[key].append(index)
             self.head += 1
         return None, upcoming
+
+    def _ask_lane(self, key: str | None) -> When | None:
+        """Of its first job, without those that can never start: they stop nobody. None if it has no others."""
+        while key in self.lanes:
+            index = self.lanes[key][0]
+            found = self._ask(index)
+            if not found.never or index == self.target:
+                return found
+            self._out_of_lane(key)
+        return None
 
     def _out_of_lane(self, key: str | None) -> int:
         lane = self.lanes[key]

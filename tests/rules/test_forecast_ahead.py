@@ -11,11 +11,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pacer import BoundedQueue, JobRecord, JobState, Outcome, OutcomeKind, Rules, Snapshot
+from pacer import BoundedQueue, JobRecord, JobState, Outcome, OutcomeKind, Rules, Running, Snapshot
 from pacer._forecast import EXACT_JOBS, forecast_start
 from pacer._snapshot import LOOK_AHEAD
 from pacer.backoff import NoBackoff
-from pacer.pacing import AdaptiveRate, CubicRate, FixedPause, GradientLimit, TokenBucket, Unpaced, VegasLimit
+from pacer.pacing import (
+    AdaptiveRate,
+    CubicRate,
+    FixedPause,
+    GradientLimit,
+    MinInterval,
+    PerKey,
+    TokenBucket,
+    Unpaced,
+    VegasLimit,
+)
 from pacer.protocols import NOW, Durations, When
 from pacer.queues import Fifo, Priority
 from pacer.stores import MemoryStore
@@ -141,6 +151,39 @@ def test_a_blocked_lane_holds_up_only_its_own():
     known = snapshot(rules, ahead)
     assert forecast_start(rules, known, JobRecord("new", "short", key="b"), 6).seconds == 0
     assert forecast_start(rules, known, JobRecord("new", "short", key="a"), 6).seconds == 5 * 11
+
+
+def test_a_job_that_can_never_start_holds_up_nobody_in_its_lane_either():
+    rules = make_rules(pacing=PerKey(TokenBucket(1, burst=2)), concurrency=100)
+    costs = [2.0, 1.0, 3.0, 1.0]
+    ahead = [JobRecord(f"j{index}", "short", key="a", cost={"requests": cost}) for index, cost in enumerate(costs)]
+    assert forecast_start(rules, snapshot(rules, ahead), JobRecord("new", "short", key="a"), 5).seconds == 3
+
+
+@pytest.mark.parametrize("blocked", [0.3, 0.5, 0.8])
+def test_far_behind_blocked_lanes_the_pace_is_that_of_the_others(blocked):
+    """One lane starts a job an hour; all else is worked off by four at a time."""
+    rules = make_rules(pacing=PerKey(MinInterval(3600)), concurrency=4)
+    keys = ["slow" if int(index * blocked) < int((index + 1) * blocked) else f"k{index}" for index in range(LOOK_AHEAD)]
+    ahead = [JobRecord(f"j{index}", "short", key=key) for index, key in enumerate(keys)]
+    far = snapshot(rules, ahead, 10_000)
+    found = forecast_start(rules, far, JobRecord("new", "short", key="mine"), 10_001)
+    assert found.seconds == pytest.approx(10_000 * (1 - blocked) / 4, rel=0.05)
+    same = forecast_start(rules, far, JobRecord("new", "short", key="slow"), 10_001)
+    assert same.seconds == pytest.approx(10_000 * blocked * 3600, rel=0.05)
+
+
+def test_free_slots_for_all_that_are_named_do_not_make_the_rest_free():
+    rules = make_rules(concurrency=2000)
+    found = forecast_start(rules, snapshot(rules, jobs("long"), 10**6), JobRecord("new", "short"), 10**6 + 1)
+    assert found.seconds == pytest.approx(10**6 / 2000 * 30, rel=0.01)
+
+
+def test_a_hold_that_outlasts_thousands_of_running_jobs_is_waited_out():
+    rules = make_rules(concurrency=5000)
+    running = tuple(Running(JobRecord(f"r{index}", "long"), -index / 1000) for index in range(3000))
+    held = attrs.evolve(rules.initial(), hold_until=3600.0, hold_reason="upstream said wait")
+    assert forecast_start(rules, Snapshot(0.0, held, 0, running), JobRecord("new", "short"), 1).seconds == 3600
 
 
 @attrs.frozen
