@@ -22,6 +22,8 @@ _SHARES = [(index + 0.5) / MANY for index in range(MANY)]
 _OUTER = (0.1, 0.9)
 _COLUMNS = 4096
 _LARGEST_FACTOR = 1e100
+# A relative deviation up to this is one of rounding, and too small for arithmetic with quantiles.
+_NO_SPREAD = 1e-9
 
 
 @attrs.frozen
@@ -48,7 +50,7 @@ def courses(running: Sequence[tuple[Durations, float]], ahead: Sequence[Duration
     """
     rests = [whole.remaining(elapsed) for whole, elapsed in running]
     total = spread(rests, ahead)
-    if total.sd == 0:
+    if total.sd <= _NO_SPREAD * total.mean:
         return [Course([rest.mean for rest in rests], [one.mean for one in ahead], 1.0)]
     shares = _SHARES if len(ahead) <= FEW_JOBS else _OUTER
     tables = [
