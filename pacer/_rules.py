@@ -221,6 +221,19 @@ class Rules:
             self.guard.note(self.pacing, "started", error)
             return pacing
 
+    def set_rate(self, state: QueueState, now: float, rate: float | None) -> QueueState:
+        """The state after a person has set the rate at which jobs start; None is that of the recipe.
+
+        Raises:
+            TypeError: The pacing policy has none that can be set.
+            ValueError: It cannot be this one.
+        """
+        change = getattr(self.pacing, "with_rate", None)
+        if change is None:
+            msg = f"set_rate: the rate of {self.pacing!r} cannot be set; take ManualPace, or add `& ManualPace(...)`"
+            raise TypeError(msg)
+        return state.with_pacing(change(state.pacing, now, rate))
+
     # -- end ---------------------------------------------------------------------------------------------------------
 
     def settle(

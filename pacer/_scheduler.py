@@ -364,6 +364,22 @@ class Scheduler:
         """Start jobs again."""
         await self._set_paused(False)
 
+    async def set_rate(self, rate: float | None) -> None:
+        """Start jobs at this rate from now on, in all processes; waiting jobs are timed anew. Survives a restart.
+
+        Args:
+            rate: Starts per `per` seconds of the `ManualPace` that is the pacing policy, or that is combined with
+                others by `&`. 0 starts none; None goes back to the rate of the recipe.
+
+        Raises:
+            TypeError: The pacing policy has no rate that can be set.
+            ValueError: The rate is negative or not finite.
+        """
+        worker = self._running.worker
+        await worker.ledger.set_rate(rate)
+        worker.announce(events.RateSet(worker.ledger.now(), rate))
+        worker.wake()
+
     async def drain(self, timeout: float | timedelta | None = None) -> bool:
         """Wait until no job waits and none runs.
 

@@ -30,6 +30,7 @@ __all__ = [
     "QueuePaused",
     "QueueRefused",
     "QueueResumed",
+    "RateSet",
     "ResultDropped",
     "SchedulerStarted",
     "SchedulerStopped",
@@ -237,6 +238,14 @@ class QueueResumed:
 
 
 @attrs.frozen
+class RateSet:
+    """A person set the rate at which jobs start; None: back to that of the recipe."""
+
+    at: float
+    rate: float | None
+
+
+@attrs.frozen
 class PartMisbehaved:
     """A strategy raised, or gave an answer that cannot be used; a safe one was taken."""
 
@@ -278,6 +287,7 @@ Event = (
     | QueueHeld
     | QueuePaused
     | QueueResumed
+    | RateSet
     | PartMisbehaved
     | StoreFailed
 )

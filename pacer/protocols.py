@@ -149,12 +149,13 @@ class LimitReport:
 class PacingPolicy(Protocol[S]):
     """Says when the next job may start. For every `started` there is exactly one `ended`.
 
-    Three more names are looked for, and may be left out. `slows_on_throttle = True` says that the policy itself starts
+    Four more names are looked for, and may be left out. `slows_on_throttle = True` says that the policy itself starts
     fewer jobs after a throttle, so that the queue need not be held when the upstream names no time. `on_clock(epoch)`
     gives the same policy for a clock that showed 0 at that Unix time; a policy that speaks of the calendar needs it,
     because not every store's clock counts from 1970. `rested(state, now) -> bool` says whether, while none of its jobs
     runs, a new state would let nobody start sooner than this one; a policy needs it that lets a job start although a
-    part of a limit is used up, so that `PerKey` does not forget that part.
+    part of a limit is used up, so that `PerKey` does not forget that part. `with_rate(state, now, rate)` gives the
+    state with a rate that a person has set (None: that of the recipe), for `Scheduler.set_rate`.
     """
 
     def initial_state(self) -> S:
@@ -428,6 +429,9 @@ class Ledger(Protocol):
 
     async def set_paused(self, paused: bool) -> None:
         """Whether jobs may start, for all workers at once. Survives a restart."""
+
+    async def set_rate(self, rate: float | None) -> None:
+        """At which rate jobs start, for all workers at once, as `Rules.set_rate` says. Survives a restart."""
 
 
 class Store(Protocol):

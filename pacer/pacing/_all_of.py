@@ -100,6 +100,20 @@ class AllOf(Combinable):
         """The initial state of each."""
         return [policy.initial_state() for policy in self.policies]
 
+    def with_rate(self, state: list[Any], now: float, rate: float | None) -> list[Any]:
+        """The state with a rate that was set by hand, of those of them that have one.
+
+        Raises:
+            TypeError: None has.
+            ValueError: It cannot be this one.
+        """
+        setters = [getattr(policy, "with_rate", None) for policy in self.policies]
+        if not any(setters):
+            msg = f"set_rate: the rate of {self!r} cannot be set; add `& ManualPace(...)` to it"
+            raise TypeError(msg)
+        pairs = zip(setters, state, strict=True)
+        return [own if change is None else change(own, now, rate) for change, own in pairs]
+
     def earliest(self, state: list[Any], now: float, job: JobFacts, running: int) -> When:
         """The first time at which all of them agree."""
         for index, policy in enumerate(self.policies):

@@ -27,9 +27,9 @@ class ManualPaceState(TypedDict):
 class ManualPace(Combinable):
     """`rate` starts per `per` seconds, evenly spaced, until somebody sets another rate.
 
-    The recipe says how fast it begins; the state holds the rate that was set since, which all workers share and which
-    survives a restart. `with_rate(state, now, rate)` is the state with another one: 0 stops the queue, None goes back
-    to the recipe's. Jobs that wait are timed anew, both ways, because only the last start is kept:
+    The recipe says how fast it begins. `await scheduler.set_rate(2)` sets another rate: 0 stops the queue, None goes
+    back to the recipe's. The rate that was set is in the state, which all workers share and which survives a restart.
+    Jobs that wait are timed anew, both ways, because only the last start is kept:
 
         earliest = since + cost * per / rate
 
@@ -38,7 +38,8 @@ class ManualPace(Combinable):
     closed window of W seconds holds at most `1 + floor((W + 0.01) * rate / per)` starts of cost 1.
 
     Not for a limit that is known beforehand: the recipe of a `TokenBucket` can be read, compared and tested. Not for
-    stopping a queue and nothing else: `Scheduler.pause` does it for every policy.
+    stopping a queue and nothing else: `Scheduler.pause` does it for every policy. Not inside `PerKey`: no rate can be
+    set there.
 
     State: `rate`, the rate set by hand, None for the recipe's; `since` and `cost` of the last start, None and 0 before
     the first.

@@ -350,3 +350,7 @@ class MemoryLedger:
     async def set_paused(self, paused: bool) -> None:
         """Effective for all workers at once."""
         self._data.state = attrs.evolve(self._data.state, paused=paused)
+
+    async def set_rate(self, rate: float | None) -> None:
+        """Effective for all workers at once."""
+        self._data.state = self._rules.set_rate(self._data.state, self._look(), rate)

@@ -340,3 +340,8 @@ class SqlQueue:
         """Effective for all workers at once."""
         self.view.state = attrs.evolve(self.view.state, paused=paused)
         self.view.dirty = True
+
+    def set_rate(self, rate: float | None) -> None:
+        """Effective for all workers at once."""
+        self.view.state = self.rules.set_rate(self.view.state, self.view.now, rate)
+        self.view.dirty = True

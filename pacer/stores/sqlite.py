@@ -313,3 +313,7 @@ class SqliteLedger:
     async def set_paused(self, paused: bool) -> None:
         """Effective for all workers at once."""
         await self._do("pause", lambda: self._queue.set_paused(paused))
+
+    async def set_rate(self, rate: float | None) -> None:
+        """Effective for all workers at once."""
+        await self._do("set the rate", lambda: self._queue.set_rate(rate))

@@ -117,7 +117,7 @@ def check_codec(codec: Codec) -> None:
         check(codec)
 
 
-_SAMPLES = {"float": 1.5, "int": 3, "str": "text", "JobState": JobState.QUEUED}
+_SAMPLES = {"float": 1.5, "float | None": 2.5, "int": 3, "str": "text", "JobState": JobState.QUEUED}
 
 
 def sample_events() -> list[Event]:

@@ -114,3 +114,6 @@ class _HeldLedger:
 
     async def set_paused(self, paused: bool) -> None:
         await _held(self._ledger.set_paused, paused)
+
+    async def set_rate(self, rate: float | None) -> None:
+        await _held(self._ledger.set_rate, rate)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from pacer._job import JobState, Outcome, OutcomeKind
+from pacer.pacing import ManualPace
 from pacer.testing._expect import expect, expect_equal
 from pacer.testing._store_admission import ADMISSION_CHECKS
 from pacer.testing._store_desk import FAILED, SUCCEEDED, TASKS, StoreCheck, StoreFactory, ids, set_up
@@ -81,6 +82,29 @@ async def check_pause(factory: StoreFactory) -> None:
         await desk.start(desk.b, "j2")
 
 
+async def check_rate(factory: StoreFactory) -> None:
+    """A rate that is set holds for all workers and across a restart; the rules say no to one that cannot be."""
+    async with set_up(factory, pacing=ManualPace(1)) as desk:
+        await desk.add("j1", "j2", "j3")
+        await desk.start(desk.a, "j1")
+        began = desk.clock.now
+        await desk.b.set_rate(0.1)
+        claimed = await desk.a.claim(TASKS, 1)
+        expect_equal((ids(claimed), claimed.next.at), ([], began + 10), "the rate is that which was set")
+        async with desk.open("c") as ledger:
+            when = (await ledger.claim(frozenset(), 1)).next
+            expect(when.at >= began + 10, "those who come later keep to it, too")
+            try:
+                await ledger.set_rate(-1.0)
+            except ValueError:
+                pass
+            else:
+                expect(False, "a rate that cannot be is refused")
+        await desk.a.set_rate(None)
+        desk.clock.advance(1)
+        await desk.start(desk.b, "j2")
+
+
 async def check_batches(factory: StoreFactory) -> None:
     """A batch is counted by the states of its jobs, until the last one is finished; an unknown one is None."""
     async with set_up(factory) as desk:
@@ -121,6 +145,7 @@ STORE_CHECKS: Sequence[StoreCheck] = (
     check_cancel_running,
     check_cancel_too_late,
     check_pause,
+    check_rate,
     check_batches,
     check_progress,
 )

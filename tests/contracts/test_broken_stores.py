@@ -256,6 +256,10 @@ async def goes_on(ledger, paused):
     pass
 
 
+async def keeps_its_rate(ledger, rate):
+    pass
+
+
 async def counts_unfinished_jobs_only(ledger, batch_id):
     found = await ledger.batch(batch_id)
     if found is None:
@@ -316,6 +320,7 @@ SABOTAGE = {
     "check_cancel_running": {"beat": tells_nobody},
     "check_cancel_too_late": {"cancel": cancels_the_past},
     "check_pause": {"set_paused": goes_on},
+    "check_rate": {"set_rate": keeps_its_rate},
     "check_batches": {"batch": counts_unfinished_jobs_only},
     "check_progress": {"beat": keeps_progress_to_itself},
 }

@@ -304,6 +304,8 @@ async def ask_and_steer() -> None:
     assert_type(await scheduler.drain(timeout=5), bool)
     await scheduler.pause()
     await scheduler.resume()
+    await scheduler.set_rate(2.5)
+    await scheduler.set_rate(None)
     with scheduler.subscribe() as subscription:
         assert_type(subscription, Subscription)
         async for event in subscription:
