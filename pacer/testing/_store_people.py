@@ -83,7 +83,7 @@ async def check_pause(factory: StoreFactory) -> None:
 
 
 async def check_rate(factory: StoreFactory) -> None:
-    """A rate that is set holds for all workers and across a restart; the rules say no to one that cannot be."""
+    """A rate that is set holds for all workers, those that come later too; one that cannot be is refused."""
     async with set_up(factory, pacing=ManualPace(1)) as desk:
         await desk.add("j1", "j2", "j3")
         await desk.start(desk.a, "j1")
