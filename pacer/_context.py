@@ -15,6 +15,7 @@ import attrs
 from pacer._job import JobRecord
 from pacer._upstream._feedback import Feedback
 from pacer._upstream._headers import read_headers
+from pacer._upstream._reports import checked_cost, checked_limits
 from pacer.protocols import Ledger, LimitReport
 
 _current: ContextVar[CurrentJob] = ContextVar("pacer_current_job")
@@ -93,8 +94,7 @@ class CurrentJob:
             ValueError: One of their numbers is negative, infinite or NaN.
         """
         fields = None if headers is None else read_headers(headers)
-        news = (tuple(map(_checked, limits)), {name: _cost(name, value) for name, value in (cost or {}).items()})
-        self._on_loop(self._take, fields, *news)
+        self._on_loop(self._take, fields, checked_limits(limits, "report"), checked_cost(cost, "report"))
 
     def _on_loop(self, function: Callable[..., None], *args: Any) -> None:
         if self._over:  # and the event loop may be, too
@@ -122,27 +122,6 @@ class CurrentJob:
         if not self._over:
             self._record.progress, self._record.message = share, message
             self._on_progress(self._record)
-
-
-def _checked(report: LimitReport) -> LimitReport:
-    if not isinstance(report, LimitReport):
-        msg = f"report: limits must be LimitReport objects, got {report!r}"
-        raise TypeError(msg)
-    for value in (report.limit, report.remaining, report.reset_in, report.window):
-        if value is not None and not 0 <= value < math.inf:
-            msg = f"report: the numbers of a limit must be finite and 0 or more, got {report!r}"
-            raise ValueError(msg)
-    return report
-
-
-def _cost(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        msg = f"report: the cost of {name!r} must be a number, got {value!r}"
-        raise TypeError(msg)
-    if not 0 <= value < math.inf:
-        msg = f"report: the cost of {name!r} must be finite and 0 or more, got {value!r}"
-        raise ValueError(msg)
-    return float(value)
 
 
 def current_job() -> CurrentJob:

@@ -186,6 +186,8 @@ class Throttled(Exception):  # noqa: N818 - it is no error: the job is put back 
         reason: Shown in status and logs, for example the upstream's error code.
         limits: What the upstream said of its limits, for policies that listen.
         cost: What the run has used, beside what it has reported.
+
+    Limits and costs that are none, as costs that are text, are a mistake in the job's function: it fails, and says so.
     """
 
     def __init__(

@@ -18,6 +18,7 @@ from pacer._signals import Announcer, cancellations, pass_on_cancellation
 from pacer._tasks import Task, TaskRegistry
 from pacer._upstream._answers import answer_of
 from pacer._upstream._refusals import read_refusal
+from pacer._upstream._reports import checked_cost, checked_limits
 from pacer.protocols import Codec, Ledger, LimitReport
 
 
@@ -119,8 +120,11 @@ class Runner:
 
 def one_line(error: BaseException) -> str:
     """Type and message, without line breaks."""
-    text = " ".join(str(error).split())
     name = type(error).__name__
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # of somebody else's class
+        return name
     return f"{name}: {text}" if text else name
 
 
@@ -141,14 +145,21 @@ def _outcome_of_one(error: BaseException, unix_time: Callable[[], float]) -> Out
     answer = answer_of(error)
     said = Outcome(OutcomeKind.FAILED) if answer is None else read_refusal(answer, unix_time())
     if isinstance(error, Throttled):
-        return Outcome(
-            OutcomeKind.THROTTLED,
-            error=error.reason or said.error,
-            retry_after=said.retry_after if error.retry_after is None else error.retry_after,
-            cost=error.cost,
-            limits=_latest((*said.limits, *error.limits)),
-        )
+        try:
+            return _throttled(error, said)
+        except Exception as mistake:  # in a number that it was given, or in a class made of it
+            error = mistake
     return said if said.kind is OutcomeKind.THROTTLED else attrs.evolve(said, error=one_line(error))
+
+
+def _throttled(error: Throttled, said: Outcome) -> Outcome:
+    return Outcome(
+        OutcomeKind.THROTTLED,
+        error=str(error.reason) or said.error,
+        retry_after=said.retry_after if error.retry_after is None else error.retry_after,
+        cost=None if error.cost is None else checked_cost(error.cost, "Throttled"),
+        limits=_latest((*said.limits, *checked_limits(error.limits, "Throttled"))),
+    )
 
 
 def _latest(limits: Iterable[LimitReport]) -> tuple[LimitReport, ...]:

@@ -80,6 +80,56 @@ async def test_what_the_end_itself_says_is_the_last_report() -> None:
     assert outcome.cost == {"tokens": 6.0, "requests": 1.0}
 
 
+class Broken(Throttled):
+    def __init__(self) -> None:
+        """Without what it is made of."""
+
+
+class SpeechlessError(Exception):
+    def __str__(self) -> str:
+        raise LookupError
+
+
+@pytest.mark.parametrize(
+    ("raised", "why"),
+    [
+        (Throttled(1, cost={"tokens": "12"}), "TypeError: Throttled: the cost of 'tokens' must be a number, got '12'"),
+        (
+            Throttled(1, cost={"tokens": -1}),
+            "ValueError: Throttled: the cost of 'tokens' must be finite and 0 or more, got -1",
+        ),
+        (Throttled(1, cost=["tokens"]), "TypeError: Throttled: cost must be a mapping"),
+        (Throttled(1, limits=("requests",)), "TypeError: Throttled: limits must be LimitReport objects"),
+        (Throttled(1, limits=None), "TypeError: "),
+        (
+            Throttled(1, limits=(LimitReport(name="requests", remaining=float("nan")),)),
+            "ValueError: Throttled: the numbers",
+        ),
+        (Broken(), "AttributeError: "),
+        (SpeechlessError(), "SpeechlessError"),
+    ],
+)
+async def test_a_mistake_in_what_a_job_raises_is_the_failure_of_that_job_and_of_nothing_else(
+    raised: Any, why: str
+) -> None:
+    async def ask() -> None:
+        current_job().report(headers=REMAINING, cost={"tokens": 5})
+        raise raised
+
+    async with Scheduler() as scheduler:
+        with pytest.raises(JobFailedError) as failure:
+            await scheduler.wait(await scheduler.enqueue(ask))
+        assert str(failure.value.reason).startswith(why)
+        assert await scheduler.wait(await scheduler.enqueue(anyio.sleep, 0)) is None
+
+
+async def test_a_reason_that_is_a_number_is_text() -> None:
+    async def ask() -> None:
+        raise Throttled(1, 429)  # type: ignore[arg-type]
+
+    assert (await heard_of(ask)).error == "429"
+
+
 async def test_without_reports_nothing_is_known() -> None:
     async def ask() -> None:
         current_job().progress(1)
