@@ -107,6 +107,7 @@ class Calm:
     upcoming: Arrival = attrs.field(init=False, default=NOBODY)
     number: int = attrs.field(init=False, default=0)
     recent: tuple[float, float] = attrs.field(init=False, default=(0.0, 0.0))
+    wake: float = attrs.field(init=False, default=math.inf)
     waits: array[float] = attrs.field(init=False, factory=lambda: array("d"))
     turnarounds: array[float] = attrs.field(init=False, factory=lambda: array("d"))
 
@@ -188,7 +189,7 @@ class Calm:
                 break
             if len(waits) >= FOLD or len(arrived) >= FOLD:
                 self._flush()
-        self.upcoming, self.number, self.recent = arrival, number, (recent, recent_at)
+        self.upcoming, self.number, self.recent, self.wake = arrival, number, (recent, recent_at), wake
 
     def _flush(self) -> None:
         """Count what has been noted."""
@@ -218,5 +219,8 @@ class Calm:
             ledger.adopt(station.record(job.number, job.arrival, self.source), job.created_at, None)
         if self.upcoming is not NOBODY:
             run.expect(self.upcoming, self.source)
-        if present:
+        if run.now < self.wake < math.inf and run.last_at < run.now:
+            # Nothing has changed since it was asked when to start; asked again it would round that time anew.
+            station.sleep_until(self.wake)
+        elif present:
             run.at(run.now, station.stir)

@@ -11,7 +11,7 @@ def jain(shares: Iterable[float]) -> float:
     """Jain's fairness index, `(sum x)**2 / (n * sum x**2)` (Jain, Chiu and Hawe 1984); 1 for none or one."""
     values = list(shares)
     squares = sum(value * value for value in values)
-    return sum(values) ** 2 / (len(values) * squares) if squares else 1.0
+    return sum(values) ** 2 / (len(values) * squares) if squares and len(values) > 1 else 1.0
 
 
 @attrs.define(eq=False)

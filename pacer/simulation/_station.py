@@ -160,7 +160,10 @@ class Station:
             self._wake_at = math.nan
             return
         # As the worker of a scheduler sleeps, to the last bit.
-        at = now + max(when.at - now, LEAST_SLEEP)
+        self.sleep_until(now + max(when.at - now, LEAST_SLEEP))
+
+    def sleep_until(self, at: float) -> None:
+        """Look again then, unless something changes before."""
         if at != self._wake_at:
             self._wake_at = at
             self.run.at(at, self.wake)

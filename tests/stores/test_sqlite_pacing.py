@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from conftest import TASKS, File, job, make_rules
+from sqlite_files import TASKS, File, job, make_rules
 
 import pacer.pacing
 from pacer._job import Outcome, OutcomeKind
