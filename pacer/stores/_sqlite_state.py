@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import attrs
 
+from pacer._promises import NARROWEST, WIDEST
 from pacer._rules import Rules
 from pacer._snapshot import QueueState
 from pacer.stores._parts import LEARNING, part_of, parts_of
@@ -23,11 +24,10 @@ _NUMBERS: Final = frozenset(
         "recent_successes",
         "recent_retries",
         "recent_at",
-        "low_scale",
-        "high_scale",
         "promised_at",
     }
 )
+_SCALES: Final = frozenset({"low_scale", "high_scale"})
 
 
 def encode_state(state: QueueState) -> str:
@@ -81,6 +81,8 @@ def _mapping(text: str) -> dict[str, Any] | None:
 def _usable(name: str, value: Any) -> bool:
     if name in _COUNTS:
         return type(value) is int and value >= 0
+    if name in _SCALES:
+        return type(value) in (int, float) and NARROWEST <= value <= WIDEST
     if name in _NUMBERS:
         return (value is None and name == "last_failed_at") or (type(value) in (int, float) and math.isfinite(value))
     return type(value) is (bool if name == "paused" else str)

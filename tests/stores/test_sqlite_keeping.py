@@ -191,6 +191,8 @@ async def test_an_unreadable_state_does_not_stop_the_store(file, rules, make_job
         ("hold_until", math.inf),
         ("hold_until", None),
         ("last_failed_at", math.nan),
+        ("low_scale", 1000.0),
+        ("high_scale", math.nan),
         ("paused", 1),
         ("hold_reason", None),
         ("estimator", {"mean": 3}),
