@@ -52,13 +52,17 @@ class SqlQueue:
 
     table: JobTable
     view: QueueView
-    rules: Rules
     worker: str
     lease: float
     known: frozenset[str] = frozenset()
     """The functions that this worker can run."""
     alive_until: float = 0.0
     """Until when the others take this worker to be alive, if it is not heard of again."""
+
+    @property
+    def rules(self) -> Rules:
+        """The rules, on the queue's clock."""
+        return self.view.rules
 
     # -- in ----------------------------------------------------------------------------------------------------------
 

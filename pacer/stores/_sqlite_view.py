@@ -48,8 +48,10 @@ class QueueView:
 
     cursor: sqlite3.Cursor
     queue: int
-    rules: Rules
+    given: Rules
+    """The rules for a clock that is Unix time, which the queue's may not be."""
     clock: Callable[[], float]
+    rules: Rules = attrs.field(init=False)
     now: float = attrs.field(init=False, default=0.0)
     offset: float = attrs.field(init=False, default=0.0)
     state: QueueState = attrs.field(init=False)
@@ -73,6 +75,9 @@ class QueueView:
 
     # -- transactions ------------------------------------------------------------------------------------------------
 
+    def __attrs_post_init__(self) -> None:
+        self.rules = self.given
+
     def begin(self, writes: bool) -> bool:
         """Inside a new transaction: read what others have changed, look at the clock, and see who is due.
 
@@ -85,7 +90,7 @@ class QueueView:
         now = self.clock() + self.offset
         if now < self.now:
             # The wall clock went back: from here on the store's time is ahead of it by as much.
-            self.offset += self.now - now
+            self.set_offset(self.offset + self.now - now)
             now = self.now
         self.now = now
         due = self.next_ready_at()
@@ -130,10 +135,10 @@ class QueueView:
         """The transaction was rolled back: what is in memory may be wrong."""
         self._version = None
 
-    def read_offset(self) -> float:
-        """By how much the queue's time is ahead of the wall clock."""
-        (offset,) = self.cursor.execute("SELECT clock_offset FROM pacer_queues WHERE id = ?", (self.queue,)).fetchone()
-        return float(offset)
+    def set_offset(self, offset: float) -> None:
+        """By how much the queue's time is ahead of the wall clock; the rules may speak of the calendar."""
+        if offset != self.offset:
+            self.offset, self.rules = offset, self.given.on_clock(-offset)
 
     def _load(self) -> None:
         row = self.cursor.execute(
@@ -143,7 +148,8 @@ class QueueView:
             "FROM pacer_queues WHERE id = ?",
             (self.queue,),
         ).fetchone()
-        text, parts, self.offset, last, self.ready, self.delayed, self._arrivals, self.roster, self._seq = row
+        text, parts, offset, last, self.ready, self.delayed, self._arrivals, self.roster, self._seq = row
+        self.set_offset(offset)
         self.now = max(self.now, last)
         if text != self._state_text or self._written is None:
             self.state = decode_state(text, parts, self.rules)

@@ -173,8 +173,7 @@ class SqliteLedger:
             set_up=set_up,
         )
         view = QueueView(cursor, number, rules, self._clock)
-        view.rules = rules = rules.on_clock(-view.read_offset())
-        self._queue = SqlQueue(JobTable(cursor, number, mirror), view, rules, self._worker, store.lease)
+        self._queue = SqlQueue(JobTable(cursor, number, mirror), view, self._worker, store.lease)
         self._care = Care(cursor, self._queue)
         self._expiry = Expiry(self._queue)
         return self._expiry

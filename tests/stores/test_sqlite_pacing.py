@@ -130,3 +130,22 @@ async def test_workers_that_share_a_file_and_restart_keep_the_pace_of_one_that_d
     async with stack:
         assert await run(restarted, file.clock) == expected
     assert len({job_id for job_id, _ in expected}) == JOBS
+
+
+async def test_hours_of_the_day_are_those_of_the_wall_clock_also_after_it_was_set_back(file: File) -> None:
+    """The queue's time goes on then; workers that were there before and that come later agree."""
+    midnight = START - START % 86400
+    rules = make_rules(pacing=OpeningHours("09:00", "17:00"))
+    file.clock.now = midnight + 9.5 * 3600
+    async with file.open("before", rules=rules) as before:
+        await before.add([job("j1"), job("j2"), job("j3")])
+        assert len((await before.claim(TASKS, 1)).jobs) == 1
+        file.clock.now -= 3600
+        assert not (await before.claim(TASKS, 1)).jobs
+        async with file.open("after", rules=rules) as after:
+            for worker in (before, after):
+                claimed = await worker.claim(TASKS, 1)
+                assert (claimed.jobs, claimed.next.at - before.now()) == ([], 1800)
+            file.clock.advance(1800)
+            for worker in (before, after):
+                assert len((await worker.claim(TASKS, 1)).jobs) == 1
