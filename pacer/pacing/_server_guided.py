@@ -74,11 +74,11 @@ class ServerGuided(Combinable):
     No pace is more than twice `limit / window`.
 
     A report is as of the start of the job that brought it, when requests are counted; one that is older than the last
-    one is ignored. After its reset the limit is taken to be whole, with a window as long as the upstream said, or as
-    the longest time to a reset that it named in the window before, until the next report. Without a limit nothing is
-    known then. A Retry-After shortens the wait for the reset of what is used up. The rules obey it anyway, and hold
-    the queue for a second after a throttle without one, whatever the fallback does then: a throttle that no report
-    explains is no news of the limits.
+    one is ignored, and of those of one moment the least counts. After its reset the limit is taken to be whole, with a
+    window as long as the upstream said, or as the longest time to a reset that it named in the window before, until the
+    next report. Without a limit nothing is known then. A Retry-After shortens the wait for the reset of what is used
+    up. The rules obey it anyway, and hold the queue for a second after a throttle without one, whatever the fallback
+    does then: a throttle that no report explains is no news of the limits.
 
     Costs are those of the job, by the dimension's name; "input_tokens" and the like fall back to "tokens", anything
     else to "requests", which is 1 by default. A dimension of tokens in which jobs name no cost only stops them when it
@@ -190,6 +190,7 @@ class ServerGuided(Combinable):
             return {**state, "sent": sent[1:], "fallback": fallback}
         allowances = dict(state["allowances"])
         outdated = counted is not None and started_at < counted <= now
+        beside = counted == started_at
         if outdated or not outcome.limits:
             sent = _without(sent, started_at)
         else:
@@ -199,7 +200,7 @@ class ServerGuided(Combinable):
             if old is not None and outdated:
                 allowances[report.name] = _with_window(old, report)
             else:
-                known = self._reported(report, started_at, now, job, sent, old)
+                known = self._reported(report, started_at, now, job, sent, old, beside=beside)
                 if known is not None:
                     allowances[report.name] = _sooner(known, outcome, now)
         return {"allowances": allowances, "counted": counted, "sent": sent, "fallback": fallback}
@@ -212,6 +213,8 @@ class ServerGuided(Combinable):
         job: JobFacts,
         sent: list[Any],
         old: Allowance | None,
+        *,
+        beside: bool,
     ) -> Allowance | None:
         """The allowance after a report; None if the report does not suffice for one."""
         limit = report.limit if report.limit is not None or old is None else old["limit"]
@@ -226,6 +229,9 @@ class ServerGuided(Combinable):
             # It has been renewed since; what was made of that is as good as what can be made of the report.
             return _with_window(old, report)
         remaining -= sum(_cost_of(report.name, cost) or 0.0 for _, cost in sent)
+        if beside and old is not None and report.as_of == 0:
+            # Of jobs that started at one moment, nobody knows which was counted first: the least is left.
+            remaining = min(remaining, old["remaining"])
         known: Allowance = {
             "limit": limit,
             "remaining": remaining,

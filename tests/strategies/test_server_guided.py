@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -183,6 +184,28 @@ def test_jobs_that_started_after_the_one_that_brings_the_report_are_taken_off():
 def test_a_report_that_is_older_than_the_last_one_is_ignored():
     policy, state, now = after(report(remaining=10, reset_in=20))
     assert told(policy, state, now, report(remaining=90), started_at=50.0)["allowances"] == state["allowances"]
+
+
+@pytest.mark.parametrize("rests", [(0.0, 9.0), (9.0, 0.0), (3.0, 0.0, 5.0)])
+def test_of_jobs_that_started_together_the_least_rest_counts(rests):
+    """Their answers come in any order, and the one that was counted last says what is left."""
+    policy = ServerGuided(TokenBucket(1, burst=100))
+    state = policy.initial_state()
+    for _ in rests:
+        state = policy.started(state, 0.0, JOB, 0)
+    for number, rest in enumerate(rests):
+        answer = Outcome(OutcomeKind.SUCCEEDED, limits=(report(limit=10.0, remaining=rest, reset_in=60.0),))
+        state = policy.ended(state, 1.0 + number, job_of(0.0), answer, 0)
+    assert policy.earliest(state, 5.0, JOB, 0).at == pytest.approx(60)
+
+
+def test_a_later_report_of_one_of_them_counts_all_the_same():
+    policy = ServerGuided(TokenBucket(1, burst=100))
+    state = policy.started(policy.started(policy.initial_state(), 0.0, JOB, 0), 0.0, JOB, 1)
+    for rest, at in ((0.0, 0.0), (9.0, 20.0)):
+        news = attrs.evolve(report(limit=10.0, remaining=rest, reset_in=60.0), as_of=at)
+        state = policy.ended(state, 1.0 + at, job_of(0.0), Outcome(OutcomeKind.SUCCEEDED, limits=(news,)), 0)
+    assert state["allowances"]["requests"]["remaining"] == 9
 
 
 def test_jobs_that_end_without_a_report_are_forgotten():
