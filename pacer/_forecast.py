@@ -112,16 +112,16 @@ def _rolled(
     rules: Rules, snapshot: Snapshot, jobs: Sequence[Facts], chosen: Sequence[Course]
 ) -> list[list[float]] | None:
     """The starts of these jobs, the last of which is asked for, in each course; None if it can never start."""
-    ways, behind, durations = list[list[float]](), list[Facts](), list[float]()
-    following = snapshot.ahead[len(jobs) : len(jobs) + OVERTAKERS]
+    ways, durations = list[list[float]](), list[float]()
+    behind: list[Facts] | None = None
     for course in chosen:
-        way = Roll(rules, snapshot, [*jobs, *behind], course, durations)
+        way = Roll(rules, snapshot, [*jobs, *(behind or ())], course, durations)
         starts = way.run()
-        if way.met_lanes and len(behind) < len(following):
+        if way.met_lanes and behind is None:
             # Only now does it matter who may overtake.
-            behind = [facts(one) for one in following]
+            behind = [facts(one) for one in snapshot.ahead[len(jobs) : len(jobs) + OVERTAKERS]]
             durations = [one.mean for one in _predicted(rules, snapshot, behind)]
-            starts = Roll(rules, snapshot, [*jobs, *behind], course, durations).run()
+            starts = Roll(rules, snapshot, [*jobs, *behind], course, durations).run() if behind else starts
         if starts is None:
             return None
         ways.append(starts[: len(jobs)])

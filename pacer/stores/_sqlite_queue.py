@@ -95,7 +95,7 @@ class SqlQueue:
         Not `certain`: the job may exist already, and then nobody has to make room for it.
         """
         try:
-            drop = self.rules.admit(fresh, self.view.waiting, self.view.named_snapshot, self.view.place_of)
+            drop = self.rules.admit(fresh, self.view.waiting, self.view.passing_snapshot, self.view.place_of)
         except QueueFullError:
             if not certain and self.table.same(fresh[0]) is not None:
                 return []
@@ -140,7 +140,7 @@ class SqlQueue:
         view.added(sort_key, seq, ready_at, record.expires_at)
         position = view.position(sort_key, seq, ready_at, delayed=ready_at > now)
         record.promised_low = record.promised_high = None
-        view.state = self.rules.promised(view.state, record, position, view.named_snapshot)
+        view.state = self.rules.promised(view.state, record, position, view.passing_snapshot)
         if record.promised_high is not None:
             self.table.promise(record)
         return position

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, overload
 
 import attrs
@@ -78,6 +78,37 @@ class LazyFacts(Sequence[Facts]):
         row = self._rows[index]
         cost = ONE_REQUEST if row[_COST] is None else json.loads(row[_COST])
         return Facts(row[_ID], row[_TASK], row[_KEY], row[_PRIORITY], cost, row[_CREATED], row[_READY], row[_EXPIRES])
+
+
+@attrs.define(eq=False)
+class FactsOnDemand(Sequence[Facts]):
+    """The same of rows that are read as far as somebody looks, which may be done in one transaction only."""
+
+    _read: Callable[[int], Sequence[tuple[Any, ...]]]
+    """Gives the first so many rows."""
+    _length: int
+    _rows: Sequence[tuple[Any, ...]] = attrs.field(init=False, default=())
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, index: int) -> Facts: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Facts]: ...
+
+    def __getitem__(self, index: int | slice) -> Facts | Sequence[Facts]:
+        needed = range(self._length)[index]
+        if isinstance(needed, int):
+            return LazyFacts(self._up_to(needed))[needed]
+        rows = self._up_to(max(needed, default=-1))
+        return LazyFacts([rows[one] for one in needed])
+
+    def _up_to(self, last: int) -> Sequence[tuple[Any, ...]]:
+        if last >= len(self._rows):
+            self._rows = self._read(last + 1)
+        return self._rows
 
 
 @attrs.frozen

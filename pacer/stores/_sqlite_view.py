@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import attrs
@@ -15,8 +15,9 @@ import attrs
 from pacer._job import JobRecord
 from pacer._rules import Rules
 from pacer._snapshot import LOOK_AHEAD, QueueState, Running, Snapshot
+from pacer.protocols import JobFacts
 from pacer.stores._parts import parts_of
-from pacer.stores._sqlite_rows import COLUMNS, FACTS, NAMED, LazyFacts, decode
+from pacer.stores._sqlite_rows import COLUMNS, FACTS, NAMED, FactsOnDemand, LazyFacts, decode
 from pacer.stores._sqlite_state import decode_state, encode_state, writable
 
 _READY: Final = "FROM pacer_jobs WHERE queue = ? AND place IS NOT NULL"
@@ -179,7 +180,7 @@ class QueueView:
         self._running_facts = None
         self.dirty = True
 
-    def snapshot(self, oldest_at: float | None = None, ahead: LazyFacts | None = None) -> Snapshot:
+    def snapshot(self, oldest_at: float | None = None, ahead: Sequence[JobFacts] | None = None) -> Snapshot:
         """The queue now."""
         if self._running_facts is None:
             self._running_facts = tuple(
@@ -190,8 +191,14 @@ class QueueView:
 
     def named_snapshot(self, oldest_at: float | None = None) -> Snapshot:
         """The same with the first of the ready jobs; `snapshot` names only those that have been read already."""
-        ahead = LazyFacts(self.cursor.execute(_NAMED, (self.queue, LOOK_AHEAD)).fetchall())
-        return self.snapshot(oldest_at, ahead)
+        return self.snapshot(oldest_at, LazyFacts(self._first_ready(LOOK_AHEAD)))
+
+    def passing_snapshot(self) -> Snapshot:
+        """The same for a forecast that is made in this transaction: it may not look far."""
+        return self.snapshot(ahead=FactsOnDemand(self._first_ready, min(self.ready, LOOK_AHEAD)))
+
+    def _first_ready(self, count: int) -> list[Row]:
+        return self.cursor.execute(_NAMED, (self.queue, count)).fetchall()
 
     # -- what waits --------------------------------------------------------------------------------------------------
 
