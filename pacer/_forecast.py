@@ -23,6 +23,7 @@ EXACT_JOBS = LOOK_AHEAD
 # So many of the jobs behind are looked at, where lanes let them overtake.
 OVERTAKERS = 100
 _LEVELS = (0.1, 0.9)
+_SHARE_OF_WAIT = 0.05
 
 
 def forecast_start(rules: Rules, snapshot: Snapshot, job: JobFacts, position: int) -> Estimate | None:
@@ -157,6 +158,12 @@ def _calibrated(state: QueueState, seconds: float, low: float, high: float) -> t
     if state.low_scale == 0 and state.high_scale == 0:
         return low, high
     return (
-        seconds - (seconds - low) * math.exp(state.low_scale),
-        seconds + (high - seconds) * math.exp(state.high_scale),
+        seconds - _scaled(seconds - low, seconds, state.low_scale),
+        seconds + _scaled(high - seconds, seconds, state.high_scale),
     )
+
+
+def _scaled(distance: float, wait: float, scale: float) -> float:
+    """A bound's distance from the mean; where it is next to nothing because a pace decides, a share of the wait."""
+    factor = math.exp(scale)
+    return max(distance * factor, _SHARE_OF_WAIT * wait * (factor - 1))
