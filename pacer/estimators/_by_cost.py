@@ -95,7 +95,8 @@ class ByCost:
 
     The line is over the *estimated* cost, `job.cost`, also when the outcome names the actual one: it is the estimate
     that will be known when the next duration has to be foretold, and what estimates are worth is then in the spread.
-    Jobs that do not name the dimension are foretold by the mean of such jobs, and do not bend the line.
+    Jobs that do not name the dimension are foretold by the mean of such jobs, and do not bend the line; before one of
+    them has run, by the mean of the others, as unsure of it as these differ.
 
     Before any job has run, `initial` is the expected duration, its standard deviation and its uncertainty.
 
@@ -137,12 +138,23 @@ class ByCost:
         state = self._of_this_dimension(state)
         cost = self._cost(job)
         line = state["others"] if cost is None else state["named"]
+        if cost is None and not line["count"] and state["named"]["count"]:
+            return self._stranger(state["named"])
         fit, effective = self._fit(line), self._effective(line)
         mean = min(faded(self.initial, fit.at(cost or 0.0), line["count"]), LONGEST)
         prior = self.initial * prior_share(line["count"])
         sd, uncertainty = spread_and_uncertainty(line["record"], mean, effective, prior)
         aside = fit.slope_sd * abs((cost or 0.0) - fit.cost)
         return Durations(mean, sd, min(math.hypot(uncertainty, aside), LONGEST))
+
+    def _stranger(self, named: Line) -> Durations:
+        """The first job that does not say what it costs: any of those that do."""
+        fit = self._fit(named)
+        mean = min(faded(self.initial, fit.duration, named["count"]), LONGEST)
+        prior = self.initial * prior_share(named["count"])
+        sd, uncertainty = spread_and_uncertainty(named["record"], mean, self._effective(named), prior)
+        apart = min(math.hypot(sd, fit.slope * math.sqrt(named["cost_variance"])), LONGEST)
+        return Durations(mean, apart, min(math.hypot(uncertainty, apart), LONGEST))
 
     def _extended(self, line: Line, cost: float, duration: float) -> Line:
         """The line with one more point (West 1979), which is first held against what was foretold for it."""

@@ -169,11 +169,21 @@ def test_jobs_that_do_not_name_the_dimension_are_foretold_by_the_likes_of_them()
     estimator = ByCost()
     state = learned(estimator, on_a_line(0.5, 0.03))
     before = estimator.predict(state, job(300))
-    assert estimator.predict(state, job(requests=1)).mean == 60, "none of them was seen"
     for _ in range(50):
         state = estimator.observed(state, job(requests=1), 7.0, SUCCESS)
     assert estimator.predict(state, job(requests=1)).mean == pytest.approx(7)
     assert estimator.predict(state, job(300)) == before
+
+
+def test_before_a_job_without_the_dimension_has_run_it_is_foretold_by_the_mean_of_the_others():
+    """And as unsure as these differ, instead of by a prior that is long refuted."""
+    estimator = ByCost(initial=60)
+    state = learned(estimator, on_a_line(1.0, 0.01))
+    found = estimator.predict(state, job(requests=1))
+    assert found.mean == pytest.approx(6, rel=0.1)
+    assert 2 < found.uncertainty < 6
+    state = estimator.observed(state, job(requests=1), 100.0, SUCCESS)
+    assert estimator.predict(state, job(requests=1)).mean > 50
 
 
 def test_another_dimension_begins_anew():
