@@ -186,11 +186,14 @@ class QueueView:
             self._running_facts = tuple(
                 Running(job, self.now if job.started_at is None else job.started_at) for job in self.running.values()
             )
-        ahead = LazyFacts(self._front[:]) if ahead is None else ahead
+        if ahead is None:
+            if not self._front:
+                self._read_on()
+            ahead = LazyFacts(self._front[:])
         return Snapshot(self.now, self.state, self.ready + self.delayed, self._running_facts, oldest_at, ahead)
 
     def named_snapshot(self, oldest_at: float | None = None) -> Snapshot:
-        """The same with the first of the ready jobs; `snapshot` names only those that have been read already."""
+        """The same with the first thousand of the ready jobs; `snapshot` names no more than have been read anyway."""
         return self.snapshot(oldest_at, LazyFacts(self._first_ready(LOOK_AHEAD)))
 
     def passing_snapshot(self) -> Snapshot:

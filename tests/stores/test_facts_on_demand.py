@@ -1,4 +1,4 @@
-"""A forecast that looks at the next few jobs does not have a thousand of them read."""
+"""Which of the jobs ahead a forecast knows: not a thousand of them where it looks at a few, and not none at all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pacer import BoundedQueue, QueueFullError
+from pacer._forecast import forecast_start
+from pacer.pacing import MinInterval, PerKey
 from pacer.stores._sqlite_rows import FactsOnDemand, LazyFacts
+from pacer.stores._sqlite_view import QueueView
 
 ROWS = [(f"j{index}", "work", *[None] * 14, 0.0, 0.0, None) for index in range(20)]
 NAMES = [row[0] for row in ROWS]
@@ -52,9 +56,6 @@ def test_no_more_is_read_than_somebody_looks_at():
 @pytest.mark.asyncio_only
 @pytest.mark.real_time
 async def test_a_refusal_reads_one_job_of_thousands(file, rules, make_job, monkeypatch):
-    from pacer import BoundedQueue, QueueFullError
-    from pacer.stores._sqlite_view import QueueView
-
     read, reads = QueueView._first_ready, []
     monkeypatch.setattr(QueueView, "_first_ready", lambda self, count: [reads.append(count), read(self, count)][1])
     async with file.open(rules=rules(queue=BoundedQueue(3000))) as ledger:
@@ -66,3 +67,17 @@ async def test_a_refusal_reads_one_job_of_thousands(file, rules, make_job, monke
         with pytest.raises(QueueFullError):
             await ledger.add([make_job(f"more {index}") for index in range(5)])
         assert sum(reads) <= 5
+
+
+@pytest.mark.anyio
+@pytest.mark.asyncio_only
+@pytest.mark.real_time
+async def test_a_receipt_knows_jobs_that_another_worker_has_brought_meanwhile(file, rules, make_job):
+    """Else they would be taken to be like the new one, and to stand before it in its lane."""
+    rules = rules(pacing=PerKey(MinInterval(3600)))
+    async with file.open("w1", rules=rules) as one, file.open("w2", rules=rules) as other:
+        await other.add([make_job(f"j{index}", key=f"tenant {index}") for index in range(5)])
+        new = make_job("new", key="mine")
+        addition = await one.add([new])
+        assert addition.jobs[0].position == 6
+        assert forecast_start(rules, addition.snapshot, new, 6).seconds == 0
