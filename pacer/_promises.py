@@ -49,7 +49,7 @@ def kept(state: QueueState, now: float, job: JobRecord) -> QueueState:
     scale.
     """
     low, high = job.promised_low, job.promised_high
-    if low is None or high is None or job.failures or job.throttles or job.recoveries:
+    if low is None or high is None or job.fence > 1:  # it has started before, and was put back
         return state
     if high - low < LATE and low - LATE < now < high + LATE:
         return state

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import attrs
+import pytest
 
 from pacer import BoundedQueue, JobRecord, Rules, Scheduler, Snapshot
 from pacer._forecast import forecast_start
-from pacer._promises import LATE, kept, promised
+from pacer._promises import LATE, MISS, STEP, kept, promised
 from pacer.backoff import NoBackoff
 from pacer.estimators import MovingAverage
 from pacer.pacing import AdaptiveRate, TokenBucket
@@ -18,6 +19,8 @@ from pacer.simulation import (
     Upstream,
     simulate,
 )
+from pacer.stores import MemoryStore
+from pacer.testing import ManualClock
 
 PACED = Rules(BoundedQueue(50), TokenBucket(rate=1), NoBackoff(), MovingAverage())
 
@@ -46,6 +49,24 @@ def test_a_point_that_is_missed_becomes_an_interval_on_that_side():
 def test_a_point_that_comes_true_stays_one_also_if_a_timer_is_late():
     for start in (130.0, 130.0 + 0.9 * LATE, 130.0 - 0.9 * LATE):
         assert kept(PACED.initial(), start, noted()) == PACED.initial()
+
+
+@pytest.mark.anyio
+async def test_only_the_first_start_is_held_against_it():
+    """A job that was put back, at a shutdown or after a throttle, starts late for a reason of its own."""
+    clock = ManualClock(100.0)
+    rules = attrs.evolve(PACED, pacing=TokenBucket(rate=1 / 30), concurrency=2)
+    async with MemoryStore(clock=clock).open("q", rules, "w") as ledger:
+        await ledger.add([JobRecord("first", "task")])
+        clock.advance(10)
+        await ledger.add([JobRecord("noted", "task")])
+        await ledger.claim(frozenset({"task"}), 1)
+        for _ in range(3):
+            clock.advance(300)
+            (job,) = (await ledger.claim(frozenset({"task"}), 1)).jobs
+            await ledger.release([job])
+        assert job.promised_high is not None
+        assert (await ledger.snapshot()).queue.high_scale == pytest.approx(STEP * (1 - MISS))
 
 
 def test_a_start_at_once_is_no_promise():
