@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
-from pacer import NotRunningError, QueueFullError, StoreError, UnknownJobError
+from pacer import ImpossibleJobError, NotRunningError, QueueFullError, StoreError, UnknownJobError
 
 logger = logging.getLogger("pacer")
 
@@ -49,8 +49,9 @@ def problem(
 def install_error_handlers(app: FastAPI) -> None:
     """Answer pacer's errors, wherever in the application they are raised, with a fitting status and a problem body.
 
-    `QueueFullError` becomes 429 with `Retry-After`, the forecast time until there is room; `UnknownJobError` 404;
-    `NotRunningError` and `StoreError` 503 with `Retry-After`. What a store said is logged, not sent: it may name paths.
+    `QueueFullError` becomes 429 with `Retry-After`, the forecast time until there is room; `ImpossibleJobError`
+    422; `UnknownJobError` 404; `NotRunningError` and `StoreError` 503 with `Retry-After`. What a store said is logged,
+    not sent: it may name paths.
     """
     for kind, answer in _ANSWERS.items():
         app.add_exception_handler(kind, answer)
@@ -88,6 +89,10 @@ async def _queue_full(request: Request, error: Any) -> JSONResponse:
     return problem(429, "queue-full", detail, retry_after=error.retry_after, capacity=error.capacity)
 
 
+async def _impossible_job(request: Request, error: Any) -> JSONResponse:
+    return problem(422, "impossible-job", f"This job can never start: {error.reason}. It has to be made smaller.")
+
+
 async def _unknown_job(request: Request, error: Any) -> JSONResponse:
     return problem(404, "unknown-job", "No job has this id. It may have ended long ago and been forgotten.")
 
@@ -104,6 +109,7 @@ async def _store_failed(request: Request, error: Any) -> JSONResponse:
 
 _ANSWERS: dict[type[Exception], Callable[[Request, Any], Awaitable[Response]]] = {
     QueueFullError: _queue_full,
+    ImpossibleJobError: _impossible_job,
     UnknownJobError: _unknown_job,
     NotRunningError: _not_running,
     StoreError: _store_failed,

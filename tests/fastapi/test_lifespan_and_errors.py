@@ -11,7 +11,15 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request, WebSocket
 
-from pacer import BoundedQueue, NotRunningError, QueueFullError, Scheduler, StoreError, UnknownJobError
+from pacer import (
+    BoundedQueue,
+    ImpossibleJobError,
+    NotRunningError,
+    QueueFullError,
+    Scheduler,
+    StoreError,
+    UnknownJobError,
+)
 from pacer.estimators import MovingAverage
 from pacer.fastapi import ReceiptView, SchedulerDep, install_error_handlers, lifespan, problem_responses
 from pacer.pacing import FixedPause
@@ -181,6 +189,7 @@ async def test_the_51st_waiting_request_gets_429_with_whole_seconds_and_a_proble
         (NotRunningError("stopped"), 503, "not-running", "5"),
         (StoreError("the file /var/secret/jobs.db is away"), 503, "store-unavailable", "5"),
         (UnknownJobError("x"), 404, "unknown-job", None),
+        (ImpossibleJobError("its cost of 9 tokens is above the 5"), 422, "impossible-job", None),
     ],
 )
 async def test_each_error_has_its_answer(error: Exception, status: int, code: str, header: str | None) -> None:
