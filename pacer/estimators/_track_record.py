@@ -79,8 +79,7 @@ def came_true(
     first later ones weigh more, for they were foretold with less of the prior. Rows begin after `settled` durations.
     `before_row` is what was foretold for this job before the row began, by default the same as for the row's first.
     """
-    if mean < LEAST_DURATION:
-        mean = LEAST_DURATION
+    mean = max(mean, LEAST_DURATION)
     off = min(duration / mean - 1, _MOST)
     seen, size = record["seen"] + 1, record["size"]
     pace = max(2 / (seen + 2), 1 / (_LONGER * (remembered or effective)))
