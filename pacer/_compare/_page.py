@@ -8,9 +8,10 @@ from html import escape
 from typing import Final
 
 from pacer._compare._comparison import Comparison
+from pacer._compare._notes import notes
 from pacer._compare._plot import FAINT, INK, REFUSED, SERIES, draw
 from pacer._compare._run import Trial
-from pacer._compare._table import BEST, columns, headline, notes
+from pacer._compare._table import BEST, columns, headline
 from pacer._compare._verdict import verdict
 
 _COLOURS: Final = {**{colour: f"--series-{index}" for index, colour in enumerate(SERIES)}, REFUSED: "--refused"}
@@ -39,7 +40,7 @@ svg { height: auto; max-width: 100%; }
 
 def page(comparison: Comparison, trials: Sequence[Trial]) -> str:
     """The page as text."""
-    said = "".join(f"<p>{escape(note)}</p>\n" for note in notes(trials))
+    said = "".join(f"<p>{escape(note)}</p>\n" for note in notes(comparison, trials))
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>

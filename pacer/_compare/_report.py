@@ -9,8 +9,8 @@ from typing import Any
 import pacer
 from pacer._compare._comparison import Comparison
 from pacer._compare._figures import FIGURES, Figure, numbers
+from pacer._compare._notes import notes
 from pacer._compare._run import Trial
-from pacer._compare._table import notes
 from pacer._compare._verdict import verdict
 from pacer.simulation import Result
 
@@ -44,7 +44,7 @@ def report(comparison: Comparison, trials: Sequence[Trial]) -> dict[str, Any]:
         **comparison.settings,
         "best": said.best,
         "sentence": said.sentence,
-        "notes": notes(trials),
+        "notes": notes(comparison, trials),
         "candidates": [_candidate(trial) for trial in trials],
     }
 

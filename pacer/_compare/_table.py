@@ -13,6 +13,7 @@ from rich.text import Text
 
 from pacer._compare._comparison import Comparison
 from pacer._compare._figures import FIGURES, Figure, numbers, writer
+from pacer._compare._notes import notes
 from pacer._compare._run import Trial
 from pacer._compare._verdict import verdict
 
@@ -124,18 +125,6 @@ def _style(row: Sequence[str], cell: str) -> str:
     return "dim" if row[0] == SPREAD else "bold green" if cell.endswith(BEST) else ""
 
 
-def notes(trials: Sequence[Trial]) -> list[str]:
-    """What the table does not show: jobs that wait for ever, parts that did wrong."""
-    found = []
-    for trial in trials:
-        name = trial.candidate.name
-        for result in trial.results:
-            if result.stuck is not None:
-                found.append(f"{name}: {result.unfinished} jobs would wait for ever ({result.stuck})")
-            found += [f"{name}: {fault}" for fault in result.faults]
-    return list(dict.fromkeys(found))
-
-
 def headline(comparison: Comparison, trials: Sequence[Trial]) -> str:
     """What was run."""
     jobs = trials[0].results[0].arrived
@@ -148,7 +137,7 @@ def show(comparison: Comparison, trials: Sequence[Trial], console: Console) -> N
     """Print table, notes and verdict; where there is no terminal as plain text that is never cut off."""
     table, sentence = rows(trials), verdict(trials, comparison.tolerated).sentence
     if not console.is_terminal:
-        said = [headline(comparison, trials), "", plain(table), "", *notes(trials), sentence]
+        said = [headline(comparison, trials), "", plain(table), "", *notes(comparison, trials), sentence]
         console.file.write("\n".join(said) + "\n")
         return
     console.print(Text(headline(comparison, trials)))
@@ -156,6 +145,6 @@ def show(comparison: Comparison, trials: Sequence[Trial], console: Console) -> N
     for part in coloured(table, console.width):
         console.print(part)
         console.print()
-    for note in notes(trials):
+    for note in notes(comparison, trials):
         console.print(Text(note, style="yellow"))
     console.print(Text(sentence, style="bold"))

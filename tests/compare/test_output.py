@@ -124,6 +124,22 @@ def test_jobs_that_would_wait_for_ever_and_faults_of_parts_are_told_below_the_ta
     assert "at once: pacing.earliest: NaN\n" in said
 
 
+def test_parts_that_count_what_no_job_uses_are_told_of_for_nothing_is_limited_by_them():
+    """A limit on tokens and jobs that cost prompt_tokens: most likely a slip, and the figures do not show it."""
+    whole, trials = compared(
+        CONFIG.replace("keys={'a': 1, 'b': 3}", "cost={'prompt_tokens': 5}")
+        .replace("FixedWindowLimit(5, per=10)", "[FixedWindowLimit(5, per=10), GcraLimit(9, of='tokns')]")
+        .replace('"Unpaced()"', "\"PerKey(Budget(9)) & Budget(90, dimension='prompt_tokens')\"")
+    )
+    use = "which no job uses; they use prompt_tokens, requests"
+    assert report(whole, trials)["notes"] == [
+        f"upstream: GcraLimit counts tokns, {use}",
+        f"at once: Budget counts tokens, {use}",
+    ]
+    assert f"at once: Budget counts tokens, {use}\n" in shown(whole, trials)
+    assert report(*compared())["notes"] == []
+
+
 def test_a_run_that_does_not_end_is_told_with_the_name_of_the_candidate():
     text = CONFIG.replace("FixedWindowLimit(5, per=10)", "FixedWindowLimit(0.5, per=10)").replace(
         "concurrency = 10", "concurrency = 10\nmax_throttles = 100000000"
