@@ -82,15 +82,18 @@ def _chosen(
 ) -> str:
     limit = f"{tolerated * 100:.3g} %"
     among = f"with at most {limit} answered 429"
+    as_good = [trial.candidate.name for trial in equals if duration(_wait(trial)) == duration(_wait(best))]
+    as_good.remove(best.candidate.name)
     if len(equals) > 1:
-        why = (
-            f"Of the {len(equals)} that get most done {among} (within {ALIKE * 100:.0f} %) its p95 wait is the shortest"
-        )
+        is_best = "none has a shorter p95 wait" if as_good else "its p95 wait is the shortest"
+        why = f"Of the {len(equals)} that get most done {among} (within {ALIKE * 100:.0f} %) {is_best}"
     elif len(tolerable) > 1:
         why = f"Of the {len(tolerable)} {among} it gets most done"
     else:
         why = f"It is the only one {among}"
     text = f"Best: {best.candidate.name}. {why} ({_figures(best)})."
+    if as_good:
+        text += f" As good: {', '.join(as_good)}."
     faster = max(trials, key=_goodput)
     if _goodput(faster) > (1 + ALIKE) * _goodput(best):
         more = percent(_goodput(faster) / _goodput(best) - 1)

@@ -177,6 +177,15 @@ def test_the_best_is_the_one_that_gets_most_done_of_those_that_are_refused_rarel
     )
 
 
+def test_where_waits_are_written_the_same_too_the_others_are_named():
+    found = verdict([trial("a", goodput=0.8), trial("b", goodput=0.79), trial("c", goodput=0.8, p95=1.04)], 0.01)
+    assert found.best == "a"
+    assert found.sentence == (
+        "Best: a. Of the 3 that get most done with at most 1 % answered 429 (within 2 %) none has a shorter p95 wait "
+        "(100 % of what was possible, 0 % answered 429, p95 wait 1.0 s). As good: b, c."
+    )
+
+
 def test_of_those_that_get_as_much_done_the_shortest_wait_decides():
     found = verdict(
         [trial("a", goodput=0.8, p95=9), trial("b", goodput=0.79, p95=5), trial("c", goodput=0.7, p95=1)], 0.01
