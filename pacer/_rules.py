@@ -146,7 +146,7 @@ class Rules:
             self.guard.note(order, "place", error)
             key = None
         if key is None:
-            return 0.0, state  # in order of arrival
+            return job.created_at, state  # in order of arrival, and not before jobs whose keys are times
         return key, state if placed is state.order else attrs.evolve(state, order=placed)
 
     def promised(
