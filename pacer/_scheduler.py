@@ -396,7 +396,7 @@ class Scheduler:
         with anyio.move_on_after(optional_seconds(timeout)):
             while True:
                 changed = worker.changed.next()
-                snapshot = await worker.ledger.snapshot()
+                snapshot = await worker.ledger.snapshot(0)
                 if not snapshot.waiting and not snapshot.running:
                     return True
                 with anyio.move_on_after(worker.ledger.poll):

@@ -23,6 +23,7 @@ import attrs
 
 from pacer._durations import Durations
 from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
+from pacer._snapshot import LOOK_AHEAD
 
 if TYPE_CHECKING:
     from pacer._rules import Rules
@@ -418,8 +419,8 @@ class Ledger(Protocol):
     async def position(self, job_id: str) -> int | None:
         """Its 1-based place among the waiting jobs; None if it does not wait."""
 
-    async def snapshot(self) -> Snapshot:
-        """The queue as it is now."""
+    async def snapshot(self, ahead: int = LOOK_AHEAD) -> Snapshot:
+        """The queue as it is now, with up to `ahead` of the jobs that are next named, for a forecast."""
 
     async def batch(self, batch_id: str) -> BatchProgress | None:
         """How far the batch is; None if there is none with this id."""

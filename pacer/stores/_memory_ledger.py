@@ -312,8 +312,8 @@ class MemoryLedger:
     def _position(self, record: JobRecord, now: float) -> int | None:
         return self._data.waiting.position(record, now) if record.state is JobState.QUEUED else None
 
-    async def snapshot(self) -> Snapshot:
-        """The queue as it is now."""
+    async def snapshot(self, ahead: int = LOOK_AHEAD) -> Snapshot:
+        """The queue as it is now; it always names all of LOOK_AHEAD, which costs nothing here."""
         now = self._look()
         oldest = self._data.waiting.oldest(1)
         return self._snapshot(now, oldest[0].created_at if oldest else None)

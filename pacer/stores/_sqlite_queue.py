@@ -317,9 +317,9 @@ class SqlQueue:
         delayed = self.table.is_delayed(record.seq)
         return self.view.position(record.sort_key, record.seq, record.ready_at, delayed)
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self, ahead: int) -> Snapshot:
         """The queue now, with the age of the oldest waiting job."""
-        return self.view.named_snapshot(self.table.oldest_at())
+        return self.view.named_snapshot(self.table.oldest_at(), ahead)
 
     def batch(self, batch_id: str) -> BatchProgress | None:
         """Counts by state."""

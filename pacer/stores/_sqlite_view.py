@@ -192,9 +192,9 @@ class QueueView:
             ahead = LazyFacts(self._front[:])
         return Snapshot(self.now, self.state, self.ready + self.delayed, self._running_facts, oldest_at, ahead)
 
-    def named_snapshot(self, oldest_at: float | None = None) -> Snapshot:
-        """The same with the first thousand of the ready jobs; `snapshot` names no more than have been read anyway."""
-        return self.snapshot(oldest_at, LazyFacts(self._first_ready(LOOK_AHEAD)))
+    def named_snapshot(self, oldest_at: float | None, count: int) -> Snapshot:
+        """The same with so many of the ready jobs; `snapshot` names no more than have been read anyway."""
+        return self.snapshot(oldest_at, LazyFacts(self._first_ready(count) if count else []))
 
     def passing_snapshot(self) -> Snapshot:
         """The same for a forecast that is made in this transaction: it may not look far."""

@@ -19,7 +19,7 @@ import attrs
 from pacer._errors import StoreError, UnsupportedBackendError
 from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
 from pacer._rules import Rules
-from pacer._snapshot import Snapshot
+from pacer._snapshot import LOOK_AHEAD, Snapshot
 from pacer._validation import not_negative, one_of, positive, seconds
 from pacer.codecs import JsonCodec
 from pacer.protocols import Addition, Beat, Claimed, Codec, Expired, Settled
@@ -294,9 +294,9 @@ class SqliteLedger:
         position: int | None = await self._do("position", lambda: self._queue.position(job_id), writes=False)
         return position
 
-    async def snapshot(self) -> Snapshot:
-        """The queue as it is now."""
-        snapshot: Snapshot = await self._do("snapshot", self._queue.snapshot, writes=False)
+    async def snapshot(self, ahead: int = LOOK_AHEAD) -> Snapshot:
+        """The queue as it is now; each job that is named has to be read."""
+        snapshot: Snapshot = await self._do("snapshot", lambda: self._queue.snapshot(ahead), writes=False)
         return snapshot
 
     async def batch(self, batch_id: str) -> BatchProgress | None:

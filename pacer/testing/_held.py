@@ -11,7 +11,7 @@ import attrs
 
 from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
 from pacer._rules import Rules
-from pacer._snapshot import Snapshot
+from pacer._snapshot import LOOK_AHEAD, Snapshot
 from pacer.protocols import Addition, Beat, Claimed, Codec, Expired, Ledger, Settled, Store
 from pacer.testing._virtual import outside
 
@@ -103,8 +103,8 @@ class _HeldLedger:
     async def position(self, job_id: str) -> int | None:
         return await _held(self._ledger.position, job_id)
 
-    async def snapshot(self) -> Snapshot:
-        return await _held(self._ledger.snapshot)
+    async def snapshot(self, ahead: int = LOOK_AHEAD) -> Snapshot:
+        return await _held(self._ledger.snapshot, ahead)
 
     async def batch(self, batch_id: str) -> BatchProgress | None:
         return await _held(self._ledger.batch, batch_id)
