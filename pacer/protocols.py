@@ -227,7 +227,8 @@ class JobOrder(Protocol[S]):
     def place(self, state: S, job: JobFacts, expected: Callable[[], float]) -> tuple[float, S]:
         """The job's sort key, and the state after it. `expected()` is the expected duration of the job in seconds.
 
-        Asked once, at admission. Smaller keys start first; equal keys in order of arrival.
+        Asked once for each job that comes in, and before that by a queue that forecasts whether to let it in, which
+        drops the state. Smaller keys start first; equal keys in order of arrival.
         """
 
     def started(self, state: S, job: JobFacts, sort_key: float) -> S:
