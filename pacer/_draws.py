@@ -84,13 +84,9 @@ def spread(rests: Sequence[Durations], ahead: Sequence[Durations], times: float 
     """
     kinds = Counter(map(id, ahead))
     by_id = {id(one): one for one in ahead}
-    parts = [_scaled_total(by_id[kind], count * times) for kind, count in kinds.items()]
+    parts = [by_id[kind].total(count * times) for kind, count in kinds.items()]
     mean = math.fsum(part.mean for part in (*parts, *rests))
     return Durations(mean, math.hypot(*(part.sd for part in (*parts, *rests))))
-
-
-def _scaled_total(one: Durations, count: float) -> Durations:
-    return Durations(count * one.mean, math.sqrt(count * one.sd**2 + (count * one.uncertainty) ** 2))
 
 
 def strata(quantiles: list[float], mean: float) -> list[float]:

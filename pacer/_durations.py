@@ -81,8 +81,8 @@ class Durations:
         low = values[index]
         return low + (place - index) * (values[index + 1] - low)
 
-    def total(self, count: int) -> Durations:
-        """The distribution of `count` such jobs one after the other.
+    def total(self, count: float) -> Durations:
+        """The distribution of `count` such jobs one after the other; parts of a job count when a mix is scaled.
 
         Mean `count * mean`; variance `count * sd**2 + (count * uncertainty)**2`; the sum of log-normals taken as
         log-normal again (Fenton 1960).

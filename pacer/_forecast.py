@@ -44,7 +44,7 @@ def forecast_start(rules: Rules, snapshot: Snapshot, job: JobFacts, position: in
     if ways is None:
         return None
     weights = [course.weight for course in chosen]
-    seconds, low, high = _summary([way[steps - 1] for way in ways], weights)
+    seconds, low, high = _summary([way[-1] for way in ways], weights)
     if position > steps:
         pace = _pace(rules, snapshot, jobs, ahead, chosen, ways)
         # The independent part of the deviation grows with the square root of the way, the common part with the way.
