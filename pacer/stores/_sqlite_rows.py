@@ -12,6 +12,9 @@ import pacer.backoff
 from pacer._errors import NotEncodableError
 from pacer._job import ONE_REQUEST, JobRecord, JobState, Retry
 from pacer._snapshot import Facts
+from pacer.stores._lazily import Lazily
+
+Row = tuple[Any, ...]
 
 # In the order of JobRecord's fields, so that a row becomes a record in one call.
 COLUMNS: Final = (
@@ -46,7 +49,7 @@ _ID, _TASK, _KEY, _PRIORITY, _COST, _RETRY, _STATE, _CREATED, _READY, _EXPIRES, 
 )
 
 
-def decode(row: tuple[Any, ...]) -> JobRecord:
+def decode(row: Row) -> JobRecord:
     """The record of a row of `COLUMNS` or `FACTS`."""
     record = JobRecord(*row)
     record.state = _STATES[row[_STATE]]
@@ -57,37 +60,20 @@ def decode(row: tuple[Any, ...]) -> JobRecord:
     return record
 
 
-@attrs.frozen(eq=False)
-class LazyFacts(Sequence[Facts]):
-    """What rows of `COLUMNS` or `NAMED` say of waiting jobs, worked out when somebody asks."""
-
-    _rows: Sequence[tuple[Any, ...]]
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    @overload
-    def __getitem__(self, index: int) -> Facts: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Facts]: ...
-
-    def __getitem__(self, index: int | slice) -> Facts | Sequence[Facts]:
-        if isinstance(index, slice):
-            return LazyFacts(self._rows[index])
-        row = self._rows[index]
-        cost = ONE_REQUEST if row[_COST] is None else json.loads(row[_COST])
-        return Facts(row[_ID], row[_TASK], row[_KEY], row[_PRIORITY], cost, row[_CREATED], row[_READY], row[_EXPIRES])
+def facts_of(row: Row) -> Facts:
+    """What a row of `COLUMNS` or `NAMED` says of a waiting job."""
+    cost = ONE_REQUEST if row[_COST] is None else json.loads(row[_COST])
+    return Facts(row[_ID], row[_TASK], row[_KEY], row[_PRIORITY], cost, row[_CREATED], row[_READY], row[_EXPIRES])
 
 
 @attrs.define(eq=False)
 class FactsOnDemand(Sequence[Facts]):
-    """The same of rows that are read as far as somebody looks, which may be done in one transaction only."""
+    """The same of all rows, read as far as somebody looks, which may be done in one transaction only."""
 
-    _read: Callable[[int], Sequence[tuple[Any, ...]]]
+    _read: Callable[[int], Sequence[Row]]
     """Gives the first so many rows."""
     _length: int
-    _rows: Sequence[tuple[Any, ...]] = attrs.field(init=False, default=())
+    _rows: Sequence[Row] = attrs.field(init=False, default=())
 
     def __len__(self) -> int:
         return self._length
@@ -101,11 +87,11 @@ class FactsOnDemand(Sequence[Facts]):
     def __getitem__(self, index: int | slice) -> Facts | Sequence[Facts]:
         needed = range(self._length)[index]
         if isinstance(needed, int):
-            return LazyFacts(self._up_to(needed))[needed]
+            return facts_of(self._up_to(needed)[needed])
         rows = self._up_to(max(needed, default=-1))
-        return LazyFacts([rows[one] for one in needed])
+        return Lazily([rows[one] for one in needed], facts_of)
 
-    def _up_to(self, last: int) -> Sequence[tuple[Any, ...]]:
+    def _up_to(self, last: int) -> Sequence[Row]:
         if last >= len(self._rows):
             self._rows = self._read(last + 1)
         return self._rows

@@ -8,7 +8,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -16,8 +16,9 @@ from pacer._job import JobRecord
 from pacer._rules import Rules
 from pacer._snapshot import LOOK_AHEAD, QueueState, Running, Snapshot
 from pacer.protocols import JobFacts
+from pacer.stores._lazily import Lazily
 from pacer.stores._parts import parts_of
-from pacer.stores._sqlite_rows import COLUMNS, FACTS, NAMED, FactsOnDemand, LazyFacts, decode
+from pacer.stores._sqlite_rows import COLUMNS, FACTS, NAMED, FactsOnDemand, Row, decode, facts_of
 from pacer.stores._sqlite_state import decode_state, encode_state, writable
 
 _READY: Final = "FROM pacer_jobs WHERE queue = ? AND place IS NOT NULL"
@@ -35,7 +36,6 @@ _SEQ, _SORT_KEY = 14, 15
 _FIRST_CHUNK, _LARGEST_CHUNK = 16, 256
 _BEFORE_ALL = (float("-inf"), 0)
 
-Row = tuple[Any, ...]
 Key = tuple[float, int]
 
 
@@ -189,12 +189,12 @@ class QueueView:
         if ahead is None:
             if not self._front:
                 self._read_on()
-            ahead = LazyFacts(self._front[:])
+            ahead = Lazily(self._front[:], facts_of)
         return Snapshot(self.now, self.state, self.ready + self.delayed, self._running_facts, oldest_at, ahead)
 
     def named_snapshot(self, oldest_at: float | None, count: int) -> Snapshot:
         """The same with so many of the ready jobs; `snapshot` names no more than have been read anyway."""
-        return self.snapshot(oldest_at, LazyFacts(self._first_ready(count) if count else []))
+        return self.snapshot(oldest_at, Lazily(self._first_ready(count) if count else [], facts_of))
 
     def passing_snapshot(self) -> Snapshot:
         """The same for a forecast that is made in this transaction: it may not look far."""

@@ -6,11 +6,11 @@ import heapq
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import overload
 
 import attrs
 
 from pacer._job import JobRecord
+from pacer.stores._lazily import Lazily
 
 _Entry = tuple[float, int, JobRecord]
 
@@ -28,28 +28,11 @@ def _first(entry: _Entry) -> float:
     return entry[0]
 
 
-@attrs.frozen(eq=False)
-class _Records(Sequence[JobRecord]):
-    """The records of some entries, which hardly anybody will ask for."""
-
-    _entries: list[_Entry]
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    @overload
-    def __getitem__(self, index: int) -> JobRecord: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[JobRecord]: ...
-
-    def __getitem__(self, index: int | slice) -> JobRecord | Sequence[JobRecord]:
-        if isinstance(index, slice):
-            return _Records(self._entries[index])
-        return self._entries[index][2]
+def _record(entry: _Entry) -> JobRecord:
+    return entry[2]
 
 
-_NOTHING = _Records([])
+_NOTHING = Lazily[_Entry, JobRecord]([], _record)
 
 
 @attrs.define(eq=False)
@@ -66,7 +49,7 @@ class WaitingJobs:
     _by_arrival: dict[int, JobRecord] = attrs.field(init=False, factory=dict)
     _expiries: list[_Entry] = attrs.field(init=False, factory=list)
     """A heap. Jobs that have left the queue stay in it for a while."""
-    _shown: _Records = attrs.field(init=False, default=_NOTHING)
+    _shown: Lazily[_Entry, JobRecord] = attrs.field(init=False, default=_NOTHING)
     """What `front` gave last, as long as it is true: receipts keep it, and many of them may share it."""
 
     def __len__(self) -> int:
@@ -146,7 +129,7 @@ class WaitingJobs:
     def front(self, count: int) -> Sequence[JobRecord]:
         """The first of those known to be ready, at this moment."""
         if len(self._shown) != min(count, len(self._ready) - self._front):
-            self._shown = _Records(self._ready[self._front : self._front + count])
+            self._shown = Lazily(self._ready[self._front : self._front + count], _record)
         return self._shown
 
     def expired(self, now: float) -> list[JobRecord]:

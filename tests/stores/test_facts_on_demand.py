@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pacer import BoundedQueue, QueueFullError
 from pacer._forecast import forecast_start
 from pacer.pacing import MinInterval, PerKey
-from pacer.stores._sqlite_rows import FactsOnDemand, LazyFacts
+from pacer.stores._lazily import Lazily
+from pacer.stores._sqlite_rows import FactsOnDemand, facts_of
 from pacer.stores._sqlite_view import QueueView
 
 ROWS = [(f"j{index}", "work", *[None] * 14, 0.0, 0.0, None) for index in range(20)]
@@ -30,7 +31,7 @@ def test_what_is_asked_for_is_what_a_list_would_give(questions):
         found = known[question]
         names = found.id if isinstance(question, int) else [one.id for one in found]
         assert names == NAMES[question]
-    assert [one.id for one in known] == [one.id for one in LazyFacts(ROWS)] == NAMES
+    assert [one.id for one in known] == [one.id for one in Lazily(ROWS, facts_of)] == NAMES
 
 
 @pytest.mark.parametrize("question", [20, -21])
