@@ -57,6 +57,19 @@ def finite(instance: object, attribute: attrs.Attribute[Any], value: float) -> N
         _fail(instance, attribute, "a finite number", value)
 
 
+def begins_within(policy: Any) -> None:
+    """Raises ValueError unless the `initial` of a policy lies between its own `minimum` and `maximum`."""
+    if not policy.minimum <= policy.initial <= policy.maximum:
+        initial, minimum, maximum = (
+            f"{value:g}" if isinstance(value, float) else value
+            for value in (policy.initial, policy.minimum, policy.maximum)
+        )
+        msg = (
+            f"{type(policy).__name__}: initial ({initial}) must be between minimum ({minimum}) and maximum ({maximum})"
+        )
+        raise ValueError(msg)
+
+
 def share(instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
     """Accept numbers above 0 and up to 1."""
     if not 0 < value <= 1:

@@ -8,7 +8,7 @@ from typing import TypedDict
 import attrs
 
 from pacer._job import Outcome, OutcomeKind
-from pacer._validation import positive
+from pacer._validation import begins_within, positive
 from pacer.pacing._all_of import Combinable
 from pacer.pacing._cost import requests
 from pacer.pacing._token_bucket import CATCH_UP
@@ -104,12 +104,7 @@ class AdaptiveRate(Combinable):
     slows_on_throttle = True
 
     def __attrs_post_init__(self) -> None:
-        if not self.minimum <= self.initial <= self.maximum:
-            msg = (
-                f"AdaptiveRate: initial ({self.initial:g}) must be between minimum ({self.minimum:g}) "
-                f"and maximum ({self.maximum:g})"
-            )
-            raise ValueError(msg)
+        begins_within(self)
 
     def initial_state(self) -> AdaptiveRateState:
         """Nothing is known but `initial`."""

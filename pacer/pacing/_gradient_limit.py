@@ -8,7 +8,7 @@ from typing import TypedDict
 import attrs
 
 from pacer._job import Outcome, OutcomeKind
-from pacer._validation import one_or_more, positive, whole
+from pacer._validation import begins_within, one_or_more, positive, whole
 from pacer.pacing._all_of import Combinable
 from pacer.protocols import NOW, JobFacts, When
 
@@ -79,12 +79,7 @@ class GradientLimit(Combinable):
     window: int = attrs.field(default=600, validator=whole(1), kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        if not self.minimum <= self.initial <= self.maximum:
-            msg = (
-                f"GradientLimit: initial ({self.initial}) must be between minimum ({self.minimum}) "
-                f"and maximum ({self.maximum})"
-            )
-            raise ValueError(msg)
+        begins_within(self)
 
     def initial_state(self) -> GradientLimitState:
         """Nothing is known but `initial`."""

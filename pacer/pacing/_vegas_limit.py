@@ -8,7 +8,7 @@ from typing import TypedDict
 import attrs
 
 from pacer._job import Outcome, OutcomeKind
-from pacer._validation import whole
+from pacer._validation import begins_within, whole
 from pacer.pacing._all_of import Combinable
 from pacer.protocols import NOW, JobFacts, When
 
@@ -72,12 +72,7 @@ class VegasLimit(Combinable):
     maximum: int = attrs.field(default=1000, validator=whole(1), kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        if not self.minimum <= self.initial <= self.maximum:
-            msg = (
-                f"VegasLimit: initial ({self.initial}) must be between minimum ({self.minimum}) "
-                f"and maximum ({self.maximum})"
-            )
-            raise ValueError(msg)
+        begins_within(self)
 
     def initial_state(self) -> VegasLimitState:
         """Nothing is known but `initial`."""
