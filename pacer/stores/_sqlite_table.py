@@ -12,9 +12,22 @@ import attrs
 
 from pacer._job import JobRecord, JobState
 from pacer._rules import Fate
+from pacer.stores._rows import COLUMNS, PLAIN, Encoded, decode, storable_text
 from pacer.stores._sqlite_mirror import Mirror
-from pacer.stores._sqlite_rows import COLUMNS, INSERT, INSERT_PLAIN, PLAIN, Encoded, decode, storable_text
 
+_INSERT: Final = """
+INSERT INTO pacer_jobs (queue, id, task, payload, home, key, priority, cost, delay, timeout, retry, unique_key,
+    batch_id, seq, sort_key, created_at, ready_at, expires_at, place, due, arrival, state)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued')
+ON CONFLICT DO NOTHING
+"""
+
+# Of a job without options; half the work, and the usual case.
+_INSERT_PLAIN: Final = """
+INSERT INTO pacer_jobs (queue, id, task, payload, seq, sort_key, created_at, ready_at, place, arrival, state)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued')
+ON CONFLICT DO NOTHING
+"""
 _WAITING: Final = "FROM pacer_jobs WHERE queue = ? AND arrival IS NOT NULL"
 _BY_ID: Final = f"SELECT {COLUMNS} FROM pacer_jobs WHERE queue = ? AND id = ?"
 _BY_UNIQUE: Final = f"SELECT {COLUMNS} FROM pacer_jobs WHERE queue = ? AND unique_key = ? AND ended_at IS NULL"
@@ -58,7 +71,7 @@ class JobTable:
         seq, ready_at, created_at = record.seq, record.ready_at, record.created_at
         if encoded is PLAIN:
             self.cursor.execute(
-                INSERT_PLAIN,
+                _INSERT_PLAIN,
                 (
                     self.queue,
                     record.id,
@@ -75,7 +88,7 @@ class JobTable:
         else:
             place, due = _place(seq, ready_at, created_at)
             self.cursor.execute(
-                INSERT,
+                _INSERT,
                 (
                     self.queue,
                     record.id,
@@ -163,9 +176,9 @@ class JobTable:
         )
         self._mirror(job.id, fate.state)
 
-    def request_cancel(self, seq: int) -> None:
+    def request_cancel(self, job: JobRecord) -> None:
         """The worker that runs the job is to cancel it."""
-        self.cursor.execute("UPDATE pacer_jobs SET cancel_requested = 1 WHERE seq = ?", (seq,))
+        self.cursor.execute("UPDATE pacer_jobs SET cancel_requested = 1 WHERE seq = ?", (job.seq,))
 
     def prune(self, older_than: float, limit: int) -> int:
         """Remove jobs that ended before this time, the oldest first. Returns how many."""
@@ -191,9 +204,9 @@ class JobTable:
             return None if row is None else decode(row)
         return found
 
-    def is_delayed(self, seq: int) -> bool:
+    def is_delayed(self, job: JobRecord) -> bool:
         """Whether a waiting job may not start yet as far as it is concerned."""
-        row = self.cursor.execute("SELECT due FROM pacer_jobs WHERE seq = ?", (seq,)).fetchone()
+        row = self.cursor.execute("SELECT due FROM pacer_jobs WHERE seq = ?", (job.seq,)).fetchone()
         return row[0] is not None
 
     def oldest(self, count: int) -> list[tuple[JobRecord, bool]]:
@@ -233,3 +246,35 @@ def _place(seq: int, ready_at: float, now: float) -> tuple[int | None, float | N
 
 def _with_delay(rows: Iterable[tuple[Any, ...]]) -> list[tuple[JobRecord, bool]]:
     return [(decode(row[:-1]), row[-1] is not None) for row in rows]
+
+
+@attrs.frozen(eq=False)
+class WorkerTable:
+    """Those who have one queue open."""
+
+    cursor: sqlite3.Cursor
+    queue: int
+
+    def tasks(self, worker: str) -> str | None:
+        """What it said that it can run; None if it is not known."""
+        row = self.cursor.execute(
+            "SELECT tasks FROM pacer_workers WHERE queue = ? AND worker = ?", (self.queue, worker)
+        ).fetchone()
+        return None if row is None else row[0]
+
+    def note(self, worker: str, until: float, tasks: str) -> None:
+        """It is alive until then, if it is not heard of again."""
+        self.cursor.execute(
+            "INSERT OR REPLACE INTO pacer_workers (queue, worker, alive_until, tasks) VALUES (?, ?, ?, ?)",
+            (self.queue, worker, until, tasks),
+        )
+
+    def remove(self, worker: str) -> None:
+        """It has left."""
+        self.cursor.execute("DELETE FROM pacer_workers WHERE queue = ? AND worker = ?", (self.queue, worker))
+
+    def all(self) -> list[tuple[str, float, str]]:
+        """Their names, until when they are alive, and what they can run."""
+        return self.cursor.execute(
+            "SELECT worker, alive_until, tasks FROM pacer_workers WHERE queue = ?", (self.queue,)
+        ).fetchall()

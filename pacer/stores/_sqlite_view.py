@@ -18,8 +18,8 @@ from pacer._snapshot import LOOK_AHEAD, QueueState, Running, Snapshot
 from pacer.protocols import JobFacts
 from pacer.stores._lazily import Lazily
 from pacer.stores._parts import parts_of
-from pacer.stores._sqlite_rows import COLUMNS, FACTS, NAMED, FactsOnDemand, Row, decode, facts_of
-from pacer.stores._sqlite_state import decode_state, encode_state, writable
+from pacer.stores._rows import COLUMNS, FACTS, NAMED, FactsOnDemand, Row, decode, facts_of
+from pacer.stores._state import decode_state, encode_state, writable
 
 _READY: Final = "FROM pacer_jobs WHERE queue = ? AND place IS NOT NULL"
 _DELAYED: Final = "FROM pacer_jobs WHERE queue = ? AND due IS NOT NULL"
@@ -227,9 +227,10 @@ class QueueView:
         self._seq -= 1
         self._arrivals -= 1
 
-    def added(self, sort_key: float, seq: int, ready_at: float, expires_at: float | None) -> None:
+    def added(self, job: JobRecord, ready_at: float) -> None:
         """A waiting job has been written: keep up with it."""
         self.dirty = True
+        expires_at = job.expires_at
         if expires_at is not None and self._next_expiry is not None:
             self._next_expiry = min(self._next_expiry, expires_at)
         if ready_at > self.now:
@@ -238,7 +239,7 @@ class QueueView:
                 self._next_ready = ready_at
             return
         self.ready += 1
-        key = (sort_key, seq)
+        key = (job.sort_key, job.seq)
         if self._last is not None and key > self._last:
             self._last = key
         if key <= self._read_up_to:

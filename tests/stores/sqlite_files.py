@@ -14,7 +14,8 @@ from pacer.backoff import NoBackoff
 from pacer.estimators import MovingAverage
 from pacer.pacing import Unpaced
 from pacer.queues._bounded import BoundedQueue
-from pacer.stores.sqlite import SqliteLedger, SqliteStore
+from pacer.stores._ledger import StoredLedger
+from pacer.stores.sqlite import SqliteStore
 from pacer.testing import ManualClock
 
 TASKS = frozenset({"work"})
@@ -45,7 +46,7 @@ class File:
 
     def open(
         self, worker: str = "w1", queue: str = "default", rules: Rules | None = None, **settings: Any
-    ) -> AbstractAsyncContextManager[SqliteLedger]:
+    ) -> AbstractAsyncContextManager[StoredLedger]:
         return self.store(**settings).open(queue, rules or self.rules, worker)
 
 

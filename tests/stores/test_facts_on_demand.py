@@ -10,7 +10,7 @@ from pacer import BoundedQueue, QueueFullError
 from pacer._forecast import forecast_start
 from pacer.pacing import MinInterval, PerKey
 from pacer.stores._lazily import Lazily
-from pacer.stores._sqlite_rows import FactsOnDemand, facts_of
+from pacer.stores._rows import FactsOnDemand, facts_of
 from pacer.stores._sqlite_view import QueueView
 
 ROWS = [(f"j{index}", "work", *[None] * 14, 0.0, 0.0, None) for index in range(20)]

@@ -21,7 +21,7 @@ from pacer._errors import (
 )
 from pacer._job import JobState, Outcome, OutcomeKind
 from pacer.queues._bounded import BoundedQueue
-from pacer.stores._sqlite_queue import SqlQueue
+from pacer.stores._queue import StoredQueue
 
 pytestmark = [pytest.mark.anyio, pytest.mark.asyncio_only, pytest.mark.real_time]
 
@@ -30,7 +30,7 @@ SUCCEEDED = Outcome(OutcomeKind.SUCCEEDED, result='"done"')
 
 
 def commits(ledger) -> int:
-    return ledger._group.transactions.commits
+    return ledger._group.thread.transactions.commits
 
 
 async def test_callers_at_the_same_time_share_commits(file, make_job):
@@ -155,7 +155,7 @@ async def test_a_due_job_is_seen_as_ready_by_a_question_too(file, make_job):
 
 async def test_a_connection_that_was_closed_under_it_is_an_error_for_the_callers(file, make_job):
     async with file.open() as ledger:
-        connection = ledger._group._connection
+        connection = ledger._group.thread._connection
         await connection.close()
         answers = await asyncio.gather(ledger.add([make_job("j1")]), ledger.snapshot(), return_exceptions=True)
         assert [type(answer) for answer in answers] == [StoreError] * 2
@@ -168,7 +168,7 @@ async def test_a_connection_that_was_closed_under_it_is_an_error_for_the_callers
 @asynccontextmanager
 async def full_disk(ledger):
     """SQLite's own limit on the size of the file: what it reports is what a full disk makes it report."""
-    connection = ledger._group._connection
+    connection = ledger._group.thread._connection
     async with connection.execute("PRAGMA page_count") as cursor:
         (pages,) = await cursor.fetchone()
     async with connection.execute(f"PRAGMA max_page_count = {pages}"):
@@ -234,14 +234,14 @@ class Gate:
     opened: threading.Event = attrs.field(factory=threading.Event)
 
     def hold(self, monkeypatch, method: str) -> None:
-        run = getattr(SqlQueue, method)
+        run = getattr(StoredQueue, method)
 
         def held(queue, *args):
             self.reached.set()
             assert self.opened.wait(10)
             return run(queue, *args)
 
-        monkeypatch.setattr(SqlQueue, method, held)
+        monkeypatch.setattr(StoredQueue, method, held)
 
 
 async def cancelled(task: asyncio.Task) -> None:
@@ -405,7 +405,7 @@ async def _open_and_wait(file) -> None:
 
 
 async def workers(ledger) -> list[str]:
-    async with ledger._group._connection.execute("SELECT worker FROM pacer_workers") as cursor:
+    async with ledger._group.thread._connection.execute("SELECT worker FROM pacer_workers") as cursor:
         return [worker for (worker,) in await cursor.fetchall()]
 
 

@@ -304,7 +304,7 @@ async def test_a_heartbeat_writes_only_when_there_is_something_to_write(file, ma
         await ledger.beat([job])
 
         async def written() -> bool:
-            connection = ledger._group._connection
+            connection = ledger._group.thread._connection
             before = connection.total_changes
             await ledger.beat([job])
             return connection.total_changes > before
@@ -379,7 +379,7 @@ async def test_no_question_looks_at_finished_or_waiting_jobs_one_by_one(file, ma
     statements: list[str] = []
     async with file.open() as ledger:
         await ledger.recover(TASKS)
-        await ledger._group._connection.set_trace_callback(statements.append)
+        await ledger._group.thread._connection.set_trace_callback(statements.append)
         await ledger.add([make_job("j1", batch_id="x"), make_job("j2", delay=1.0, unique="u")])
         await ledger.add([make_job("j3")])
         jobs = (await ledger.claim(TASKS, 2)).jobs

@@ -306,7 +306,7 @@ async def test_a_path_with_special_characters_is_a_path(file, make_job):
 async def test_it_is_wal_and_as_durable_as_asked(file):
     for durability, number in (("power", 2), ("process", 1)):
         async with file.open(durability=durability) as ledger:
-            connection = ledger._group._connection
+            connection = ledger._group.thread._connection
             for pragma, expected in (("synchronous", number), ("journal_mode", "wal"), ("busy_timeout", 5000)):
                 async with connection.execute(f"PRAGMA {pragma}") as cursor:
                     assert await cursor.fetchone() == (expected,)

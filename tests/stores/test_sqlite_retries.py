@@ -28,7 +28,7 @@ from pacer.backoff import (
     NoBackoff,
     RetryBudget,
 )
-from pacer.stores._sqlite_rows import decode_retry, encode_retry
+from pacer.stores._rows import decode_retry, encode_retry
 
 pytestmark = [pytest.mark.anyio, pytest.mark.asyncio_only, pytest.mark.real_time]
 

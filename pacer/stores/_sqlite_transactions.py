@@ -1,49 +1,21 @@
-"""Group commit: operations that are waiting at the same time share one transaction, and one wait for the disk."""
+"""Transactions on a SQLite file: operations that come together are committed together."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import os
 import sqlite3
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 import aiosqlite
 import attrs
 
-from pacer._errors import PacerError, StoreError, StoreUnavailableError
+from pacer._errors import PacerError, StoreUnavailableError
+from pacer.stores._group import Operation
 from pacer.stores._sqlite_errors import store_error
-
-T = TypeVar("T")
-
-
-@attrs.define(eq=False)
-class Operation(Generic[T]):
-    """One call of a ledger, on its way to the file and back.
-
-    Attributes:
-        action: What it does, for error messages.
-        run: Does it, inside a transaction. It may be run again after a rollback.
-        writes: Whether it needs the write lock.
-        undo: What has to be done if its caller is cancelled when it has already been committed; None: let it stand.
-    """
-
-    action: str
-    run: Callable[[], T]
-    writes: bool = True
-    undo: Callable[[T], Operation[Any] | None] | None = None
-    future: asyncio.Future[T] = attrs.field(init=False)
-    withdrawn: bool = attrs.field(init=False, default=False)
-    done: bool = attrs.field(init=False, default=False)
-    value: T = attrs.field(init=False)
-    error: BaseException | None = attrs.field(init=False, default=None)
-
-    def failed(self, error: BaseException, path: Path) -> None:
-        """Keep the error for the caller."""
-        self.error = store_error(error, path, self.action) if isinstance(error, sqlite3.Error) else error
 
 
 class Unit(Protocol):
@@ -102,17 +74,21 @@ class Transactions:
         except Exception as error:
             self._roll_back(connection)
             for one in batch:
-                one.failed(error, self.path)
+                self._failed(one, error)
             return
         try:
             self._run_together(connection, batch)
         except Exception as error:
             self._roll_back(connection)
             if len(batch) == 1:
-                batch[0].failed(error, self.path)
+                self._failed(batch[0], error)
             else:
                 for one in batch:
                     self._run_alone(connection, one)
+
+    def _failed(self, one: Operation[Any], error: BaseException) -> None:
+        """Keep the error for the caller."""
+        one.error = store_error(error, self.path, one.action) if isinstance(error, sqlite3.Error) else error
 
     def _begin(self, connection: sqlite3.Connection, writes: bool) -> None:
         self._check_in_place()
@@ -160,7 +136,7 @@ class Transactions:
             self._run_together(connection, [one])
         except Exception as error:
             self._roll_back(connection)
-            one.failed(error, self.path)
+            self._failed(one, error)
 
     def _roll_back(self, connection: sqlite3.Connection) -> None:
         self._unit.forget()
@@ -196,25 +172,25 @@ class GroupConnection(sqlite3.Connection):
 
 
 @attrs.define(eq=False)
-class GroupCommit:
-    """The event loop's side: takes operations, hands them over together, and brings back what came of them.
-
-    A task does so for as long as there are any, and then ends: an idle store has no task that could be left behind,
-    or be cancelled together with those that need it.
-    """
+class SqliteThread:
+    """The thread that aiosqlite gives a connection, as `GroupCommit` uses it."""
 
     transactions: Transactions
+    busy_timeout: float
+    """Seconds that the connection waits for other processes."""
     _connection: aiosqlite.Connection = attrs.field(init=False)
-    _staged: list[Operation[Any]] = attrs.field(init=False, factory=list)
-    _closed: bool = attrs.field(init=False, default=False)
-    _flusher: asyncio.Task[None] | None = attrs.field(init=False, default=None)
 
-    async def open(self, timeout: float) -> None:
-        """Connect; the connection waits for so many seconds for other processes."""
+    @property
+    def name(self) -> str:
+        """The file."""
+        return str(self.transactions.path)
+
+    async def open(self) -> None:
+        """Connect."""
         transactions = self.transactions
         factory = functools.partial(GroupConnection, transactions)
         self._connection = await aiosqlite.connect(
-            transactions.path, factory=factory, isolation_level=None, timeout=timeout
+            transactions.path, factory=factory, isolation_level=None, timeout=self.busy_timeout
         )
         failure = transactions.failure
         if failure is not None:
@@ -223,93 +199,12 @@ class GroupCommit:
                 raise store_error(failure, transactions.path, "opening the store") from failure
             raise failure
 
-    async def close(self) -> None:
-        """Do what has been asked for, then disconnect."""
-        self._closed = True
-        while self._flusher is not None:
-            await self._flusher
-        await self._connection.close()
-
-    async def do(self, operation: Operation[T]) -> T:
-        """Have the operation done with others, and return what came of it once it is on disk.
-
-        Cancelled before it has begun, it is not done; later, it is done all the same, or undone if it says how.
-        """
-        if self._closed:
-            msg = f"{self.transactions.path}: the store is closed. Use the ledger inside its `async with` block."
-            raise StoreError(msg)
-        self._stage(operation, len(self._staged))
-        try:
-            return await operation.future
-        except asyncio.CancelledError:
-            operation.withdrawn = True
-            if operation.future.done() and not operation.future.cancelled():
-                # Answered and cancelled at once: nobody will read the answer.
-                self._undo(operation)
-            raise
-
-    def _stage(self, operation: Operation[Any], place: int) -> None:
-        loop = asyncio.get_running_loop()
-        operation.future = loop.create_future()
-        self._staged.insert(place, operation)
-        if self._flusher is None:
-            self._flusher = loop.create_task(self._flush(), name=f"pacer: {self.transactions.path.name}")
-
-    def _undo(self, operation: Operation[Any]) -> None:
-        if operation.done and operation.undo is not None:
-            undo = operation.undo(operation.value)
-            if undo is not None:
-                self._stage(undo, 0)  # before anybody can see what is to be undone
-
-    async def _flush(self) -> None:
-        while self._staged:
-            batch, self._staged = self._staged, []
+    async def run(self, batch: Sequence[Operation[Any]]) -> None:
+        """All of it in one transaction."""
+        if batch:
             self.transactions.batch = batch
-            await self._commit(batch)
-            self._deliver(batch)
-            # Those that have just been answered may ask again at once, and can then share the next commit.
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.sleep(0)
-        self._flusher = None
+        await self._connection.commit()
 
-    async def _commit(self, batch: Sequence[Operation[Any]]) -> None:
-        while True:
-            try:
-                # A second call does nothing but wait for the first to end.
-                await self._connection.commit()
-                return
-            except asyncio.CancelledError:
-                # A loop that shuts down cancels all tasks, but those that wait for this one have to be answered.
-                continue
-            except Exception as error:  # of the driver: operations keep their own errors
-                for one in batch:
-                    one.error = StoreError(f"{self.transactions.path}: {one.action} failed: {error}")
-                return
-
-    def _deliver(self, batch: Sequence[Operation[Any]]) -> None:
-        for one in batch:
-            if one.withdrawn:
-                self._undo(one)
-            if one.future.done():
-                continue
-            if one.done:
-                one.future.set_result(one.value)
-            else:
-                one.future.set_exception(one.error or StoreError(f"{one.action} was not done"))
-
-
-async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
-    """Wait for it to end whatever happens, then let a cancellation that came meanwhile take effect."""
-    task, cancelled = asyncio.ensure_future(work), None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            cancelled = error
-        except Exception:
-            break
-    if cancelled is not None:
-        if not task.cancelled():
-            task.exception()  # seen; the cancellation goes first
-        raise cancelled
-    return task.result()
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._connection.close()

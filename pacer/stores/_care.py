@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
 import attrs
 
 from pacer._job import JobRecord, JobState
-from pacer.stores._sqlite_queue import Ending, SqlQueue
+from pacer.stores._queue import Ending, StoredQueue
+from pacer.stores._seams import Workers
 
 # Finished jobs removed at a time; more would keep others from writing.
 _PRUNE_AT_ONCE: Final = 500
@@ -21,14 +21,14 @@ Roster = tuple[int, frozenset[str]]
 
 @attrs.define(eq=False)
 class Care:
-    """What has to be done now and then for one queue, by each of its workers. As with `SqlQueue`, nothing commits.
+    """What has to be done now and then for one queue, by each of its workers. As with `StoredQueue`, nothing commits.
 
     Attributes:
         looked_at: Of which roster the waiting jobs were last looked through for some that nobody can run.
     """
 
-    _cursor: sqlite3.Cursor
-    _queue: SqlQueue
+    _table: Workers
+    _queue: StoredQueue
     looked_at: Roster | None = attrs.field(init=False, default=None)
 
     def hello(self, tasks: frozenset[str]) -> float:
@@ -36,22 +36,14 @@ class Care:
         queue, view = self._queue, self._queue.view
         until, text = view.now + queue.lease, json.dumps(sorted(tasks))
         queue.known, queue.alive_until = tasks, until
-        row = self._cursor.execute(
-            "SELECT tasks FROM pacer_workers WHERE queue = ? AND worker = ?", (view.queue, queue.worker)
-        ).fetchone()
-        if row is None or row[0] != text:
+        if self._table.tasks(queue.worker) != text:
             self._roster_changed()
-        self._cursor.execute(
-            "INSERT OR REPLACE INTO pacer_workers (queue, worker, alive_until, tasks) VALUES (?, ?, ?, ?)",
-            (view.queue, queue.worker, until, text),
-        )
+        self._table.note(queue.worker, until, text)
         return until
 
     def goodbye(self, worker: str) -> None:
         """This worker is leaving, or has left."""
-        self._cursor.execute(
-            "DELETE FROM pacer_workers WHERE queue = ? AND worker = ?", (self._queue.view.queue, worker)
-        )
+        self._table.remove(worker)
         self._roster_changed()
 
     def _roster_changed(self) -> None:
@@ -77,9 +69,7 @@ class Care:
 
     def _workers(self) -> tuple[dict[str, frozenset[str]], list[str]]:
         view = self._queue.view
-        rows = self._cursor.execute(
-            "SELECT worker, alive_until, tasks FROM pacer_workers WHERE queue = ?", (view.queue,)
-        ).fetchall()
+        rows = self._table.all()
         alive = {worker: frozenset(json.loads(tasks)) for worker, until, tasks in rows if until > view.now}
         return alive, [worker for worker, _, _ in rows if worker not in alive]
 

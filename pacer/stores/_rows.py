@@ -28,20 +28,6 @@ FACTS: Final = COLUMNS.replace("payload,", "NULL,", 1)
 # As far as a forecast looks at them.
 NAMED: Final = FACTS.partition(", started_at")[0]
 
-INSERT: Final = """
-INSERT INTO pacer_jobs (queue, id, task, payload, home, key, priority, cost, delay, timeout, retry, unique_key,
-    batch_id, seq, sort_key, created_at, ready_at, expires_at, place, due, arrival, state)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued')
-ON CONFLICT DO NOTHING
-"""
-
-# Of a job without options; half the work, and the usual case.
-INSERT_PLAIN: Final = """
-INSERT INTO pacer_jobs (queue, id, task, payload, seq, sort_key, created_at, ready_at, place, arrival, state)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued')
-ON CONFLICT DO NOTHING
-"""
-
 _STATES: Final = {state.value: state for state in JobState}
 _ID, _TASK, _KEY, _PRIORITY, _COST, _RETRY, _STATE, _CREATED, _READY, _EXPIRES, _CANCEL = (
     *(0, 1, 4, 5, 6, 9, 13),
@@ -118,7 +104,7 @@ def encode(record: JobRecord) -> Encoded:
     """Raises NotEncodableError for what cannot be written."""
     payload = record.payload
     if payload is not None and not isinstance(payload, str | bytes):
-        msg = f"arguments of {record.task}: the codec must give str or bytes for SQLite, it gave {type(payload)}"
+        msg = f"arguments of {record.task}: the codec must give str or bytes for this store, it gave {type(payload)}"
         raise NotEncodableError(msg)
     for text in (record.id, record.task, record.home, record.key, record.unique, record.batch_id):
         if text is not None and not text.isascii() and storable_text(text) != text:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from pacer._job import JobRecord
-from pacer.stores._sqlite_queue import SqlQueue
+from pacer.stores._queue import StoredQueue
 
 
 @attrs.define(eq=False)
@@ -15,7 +15,7 @@ class Expiry:
     Whoever does so keeps the jobs to tell of them, once and not before they are on disk.
     """
 
-    _queue: SqlQueue
+    _queue: StoredQueue
     _untold: list[JobRecord] = attrs.field(init=False, factory=list)
     _taken: list[JobRecord] = attrs.field(init=False, factory=list)
     """In the transaction that is under way."""

@@ -1,4 +1,4 @@
-"""One queue in a SQLite file: what a ledger can do, as plain calls inside a transaction."""
+"""One queue in a database: what a ledger can do, as plain calls inside a transaction."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
 from pacer._rules import EXPIRED, INTERRUPTED, Fate, Rules
 from pacer._snapshot import Snapshot
 from pacer.protocols import Added, Addition, Beat, Claimed, Settled, When
-from pacer.stores._sqlite_rows import Encoded, decode, encode, storable_text
-from pacer.stores._sqlite_table import JobTable
-from pacer.stores._sqlite_view import QueueView
+from pacer.stores._rows import Encoded, decode, encode, storable_text
+from pacer.stores._seams import Jobs, View
 
 _EMPTY = When(math.inf, on_event=True, reason="nothing waits")
 _TASK, _HOME, _KEY = 1, 3, 4
@@ -42,7 +41,7 @@ class Ending:
 
 
 @attrs.define(eq=False)
-class SqlQueue:
+class StoredQueue:
     """The operations, in the order in which a job meets them. None of them commits.
 
     An operation that refuses (QueueFullError, LeaseLostError, NotEncodableError) does so before it has written
@@ -50,8 +49,8 @@ class SqlQueue:
     again after a rollback.
     """
 
-    table: JobTable
-    view: QueueView
+    table: Jobs
+    view: View
     worker: str
     lease: float
     known: frozenset[str] = frozenset()
@@ -137,7 +136,7 @@ class SqlQueue:
         view.state = placed
         if not self._runs_here(record):
             view.roster += 1
-        view.added(sort_key, seq, ready_at, record.expires_at)
+        view.added(record, ready_at)
         position = view.position(sort_key, seq, ready_at, delayed=ready_at > now)
         record.promised_low = record.promised_high = None
         view.state = self.rules.promised(view.state, record, position, view.passing_snapshot)
@@ -272,7 +271,7 @@ class SqlQueue:
     def _requeue(self, job: JobRecord, fate: Fate, recoveries: int) -> None:
         view = self.view
         self.table.requeue(job, fate, recoveries, view.now, view.next_arrival())
-        view.added(job.sort_key, job.seq, fate.ready_at, job.expires_at)
+        view.added(job, fate.ready_at)
 
     def expire(self) -> list[JobRecord]:
         """Take out the waiting jobs whose time to start is over."""
@@ -290,7 +289,7 @@ class SqlQueue:
         Ending(fate, job.cancel_requested, self.view.now).apply(job)
 
     def _storable_result(self, result: Any) -> tuple[Any, str]:
-        """The result, unless the codec gave what SQLite cannot hold: the job has succeeded all the same. And why."""
+        """The result, unless the codec gave what no database can hold; and why. The job has succeeded all the same."""
         if isinstance(result, str) and (result.isascii() or storable_text(result) == result):
             return result, ""
         if result is None or isinstance(result, bytes):
@@ -314,7 +313,7 @@ class SqlQueue:
     def _position(self, record: JobRecord) -> int | None:
         if record.state is not JobState.QUEUED:
             return None
-        delayed = self.table.is_delayed(record.seq)
+        delayed = self.table.is_delayed(record)
         return self.view.position(record.sort_key, record.seq, record.ready_at, delayed)
 
     def snapshot(self, ahead: int) -> Snapshot:
@@ -333,10 +332,10 @@ class SqlQueue:
             return None
         found = record.state
         if found is JobState.QUEUED:
-            delayed = self.table.is_delayed(record.seq)
+            delayed = self.table.is_delayed(record)
             self.finish(record, delayed, JobState.CANCELLED, "cancelled while waiting")
         elif found is JobState.RUNNING:
-            self.table.request_cancel(record.seq)
+            self.table.request_cancel(record)
             self.view.running[record.id].cancel_requested = True
         return found
 

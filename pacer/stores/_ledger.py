@@ -1,0 +1,253 @@
+"""An open queue in a database, for the event loop: each call becomes an operation on the database's thread."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+import attrs
+
+from pacer._errors import StoreError
+from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
+from pacer._snapshot import LOOK_AHEAD, Snapshot
+from pacer.protocols import Addition, Beat, Claimed, Expired, Settled
+from pacer.stores._care import Care, Roster
+from pacer.stores._expiry import Expiry
+from pacer.stores._group import GroupCommit, Operation, Thread, uninterrupted
+from pacer.stores._queue import Ending, StoredQueue
+
+_LONGEST_HEARTBEAT: Final = 1.0
+# Leases are extended when less than this share of them is left; each extension costs a commit.
+_EXTEND_BELOW: Final = 2 / 3
+_PRUNE_EVERY: Final = 60.0
+
+
+class Terms(Protocol):
+    """What a store says of its ledgers; the store's own settings."""
+
+    @property
+    def lease(self) -> float:
+        """Seconds after which a worker that is not heard of is taken to be gone."""
+
+    @property
+    def poll(self) -> float:
+        """Seconds after which others may have changed the queue unseen."""
+
+    @property
+    def keep_finished_for(self) -> float:
+        """Seconds for which finished jobs can be asked about."""
+
+
+class QueueClock(Protocol):
+    """The queue's time, which can be asked for on the event loop."""
+
+    def now(self) -> float:
+        """It never goes back."""
+
+    def utc(self, at: float) -> datetime:
+        """A time of the queue, for people."""
+
+
+@attrs.frozen(eq=False)
+class Desk:
+    """What works on one queue on the database's thread, and its clock."""
+
+    queue: StoredQueue
+    care: Care
+    expiry: Expiry
+    clock: QueueClock
+
+    @classmethod
+    def of(cls, queue: StoredQueue, care: Care, clock: QueueClock) -> Desk:
+        """With its expiry."""
+        return cls(queue, care, Expiry(queue), clock)
+
+
+@asynccontextmanager
+async def opened(thread: Thread, desk: Callable[[], Desk], terms: Terms) -> AsyncGenerator[StoredLedger]:
+    """A ledger on this thread, which connects, says hello, and leaves in good order.
+
+    `desk` is asked for once the thread has connected.
+    """
+    ledger: StoredLedger | None = None
+
+    async def enter() -> None:
+        nonlocal ledger
+        await thread.open()
+        ledger = StoredLedger(desk(), GroupCommit(thread), terms)
+        await ledger.hello()
+
+    async def leave() -> None:
+        if ledger is not None:
+            await ledger.goodbye()
+
+    try:
+        await uninterrupted(enter())
+        assert ledger is not None  # noqa: S101 - it has just been made
+        yield ledger
+    finally:
+        await uninterrupted(leave())
+
+
+@attrs.define(eq=False)
+class StoredLedger:
+    """A queue in a database as one worker sees it."""
+
+    _desk: Desk
+    _group: GroupCommit
+    _terms: Terms
+    _queue: StoredQueue = attrs.field(init=False)
+    _care: Care = attrs.field(init=False)
+    _expiry: Expiry = attrs.field(init=False)
+    _alive_until: float = attrs.field(init=False, default=0.0)
+    _tasks: frozenset[str] = attrs.field(init=False, default=frozenset())
+    _reported: dict[str, tuple[float | None, str]] = attrs.field(init=False, factory=dict)
+    _prune_at: float = attrs.field(init=False, default=0.0)
+
+    def __attrs_post_init__(self) -> None:
+        desk = self._desk
+        self._queue, self._care, self._expiry = desk.queue, desk.care, desk.expiry
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    async def hello(self) -> None:
+        """Tell the others that this worker is there."""
+        self._alive_until = await self._do("hello", lambda: self._care.hello(frozenset()))
+
+    async def goodbye(self) -> None:
+        """Tell them that it leaves, and disconnect. If that fails, they notice when the lease has run out."""
+        try:
+            with contextlib.suppress(StoreError):
+                await self._do("goodbye", lambda: self._care.goodbye(self._queue.worker))
+        finally:
+            await self._group.close()
+
+    async def _do(self, action: str, run: Callable[[], Any], *, writes: bool = True, undo: Any = None) -> Any:
+        return await self._group.do(Operation(action, run, writes, undo))
+
+    # -- time --------------------------------------------------------------------------------------------------------
+
+    @property
+    def heartbeat(self) -> float:
+        """A third of the lease, at most a second: cancellations from other processes arrive with it."""
+        return min(self._terms.lease / 3, _LONGEST_HEARTBEAT)
+
+    @property
+    def poll(self) -> float:
+        """As the store was told."""
+        return self._terms.poll
+
+    def now(self) -> float:
+        """The queue's time."""
+        return self._desk.clock.now()
+
+    def utc(self, at: float) -> datetime:
+        """A time of the queue, for people."""
+        return self._desk.clock.utc(at)
+
+    # -- in the order in which a job meets them ----------------------------------------------------------------------
+
+    async def add(self, records: Sequence[JobRecord]) -> Addition:
+        """Admit all, or none; on disk when it returns."""
+        addition: Addition = await self._do("add", lambda: self._queue.add(records))
+        return addition
+
+    async def claim(self, tasks: frozenset[str], limit: int) -> Claimed:
+        """Take jobs. If the caller is cancelled when that is done already, they are given back."""
+        claimed: Claimed = await self._do("claim", lambda: self._queue.claim(tasks, limit), undo=self._give_back)
+        return claimed
+
+    def _give_back(self, claimed: Claimed) -> Operation[Any] | None:
+        if not claimed.jobs:
+            return None
+        return Operation("release", lambda: self._queue.release(claimed.jobs))
+
+    async def beat(self, held: Sequence[JobRecord]) -> Beat:
+        """Extend leases that have become short, write progress, read what is to be cancelled."""
+        now = self.now()
+        soon = now + self._terms.lease * _EXTEND_BELOW
+        progress = {record.id: (record.progress, record.message) for record in held}
+        changed = progress != {record.id: self._reported.get(record.id, (None, "")) for record in held}
+        extend = changed or self._alive_until < soon or any(record.lease_until < soon for record in held)
+        prune = now >= self._prune_at
+        beat, self._alive_until = await self._do("beat", lambda: self._beat(held, extend), writes=extend)
+        self._reported = progress
+        if prune:
+            more = await self._do("prune", self._prune)
+            self._prune_at = now if more else now + _PRUNE_EVERY
+        found: Beat = beat
+        return found
+
+    def _beat(self, held: Sequence[JobRecord], extend: bool) -> tuple[Beat, float]:
+        until = self._care.hello(self._tasks) if extend else self._alive_until
+        return self._queue.beat(held, extend), until
+
+    def _prune(self) -> bool:
+        return self._care.prune(self._queue.view.now - self._terms.keep_finished_for)
+
+    async def settle(self, held: JobRecord, outcome: Outcome, retry: Retry | None) -> Settled:
+        """Write down how a run ended."""
+        result: tuple[Ending, Settled] = await self._do("settle", lambda: self._queue.settle(held, outcome, retry))
+        ending, settled = result
+        ending.apply(held)
+        return settled
+
+    async def release(self, held: Sequence[JobRecord]) -> None:
+        """Back to where they stood."""
+        for record, ending in await self._do("release", lambda: self._queue.release(held)):
+            ending.apply(record)
+
+    async def recover(self, tasks: frozenset[str]) -> Sequence[JobRecord]:
+        """Take over from workers that are gone."""
+        hello = tasks != self._tasks or self._alive_until < self.now() + self._terms.lease * _EXTEND_BELOW
+        changed: Sequence[JobRecord]
+        (changed, roster), self._alive_until = await self._do("recover", lambda: self._recover(tasks, hello))
+        self._tasks, self._care.looked_at = tasks, roster
+        return changed
+
+    def _recover(self, tasks: frozenset[str], hello: bool) -> tuple[tuple[Sequence[JobRecord], Roster], float]:
+        until = self._care.hello(tasks) if hello else self._alive_until
+        return self._care.recover(), until
+
+    async def expire(self) -> Expired:
+        """The jobs that this worker has found to have expired, now or before: every transaction takes them out."""
+        jobs, at = await self._do("expire", self._expiry.tell, writes=False)
+        return Expired(jobs, at)
+
+    # -- what people ask and say -------------------------------------------------------------------------------------
+
+    async def job(self, job_id: str) -> JobRecord | None:
+        """The job as it is now."""
+        record: JobRecord | None = await self._do("job", lambda: self._queue.job(job_id), writes=False)
+        return record
+
+    async def position(self, job_id: str) -> int | None:
+        """Its place among the waiting jobs."""
+        position: int | None = await self._do("position", lambda: self._queue.position(job_id), writes=False)
+        return position
+
+    async def snapshot(self, ahead: int = LOOK_AHEAD) -> Snapshot:
+        """The queue as it is now; each job that is named has to be read."""
+        snapshot: Snapshot = await self._do("snapshot", lambda: self._queue.snapshot(ahead), writes=False)
+        return snapshot
+
+    async def batch(self, batch_id: str) -> BatchProgress | None:
+        """Counts by state."""
+        batch: BatchProgress | None = await self._do("batch", lambda: self._queue.batch(batch_id), writes=False)
+        return batch
+
+    async def cancel(self, job_id: str) -> JobState | None:
+        """Cancel now if it waits, ask if it runs."""
+        found: JobState | None = await self._do("cancel", lambda: self._queue.cancel(job_id))
+        return found
+
+    async def set_paused(self, paused: bool) -> None:
+        """Effective for all workers at once."""
+        await self._do("pause", lambda: self._queue.set_paused(paused))
+
+    async def set_rate(self, rate: float | None) -> None:
+        """Effective for all workers at once."""
+        await self._do("set the rate", lambda: self._queue.set_rate(rate))
