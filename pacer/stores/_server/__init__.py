@@ -1,0 +1,1 @@
+"""Queues in a database server: what PostgreSQL and Redis have in common."""
