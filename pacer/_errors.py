@@ -12,7 +12,7 @@ PacerError
 ├── NotRunningError         the scheduler has not been started, or has stopped
 ├── AlreadyRunningError     the scheduler has been started already
 ├── NotEncodableError       an argument cannot be written to the store
-├── TaskError               a function is registered twice, or under a taken name
+├── TaskError               a function is registered twice, under a taken name, or not although it has to be
 ├── LeaseLostError          this worker no longer holds the job; its outcome is refused
 └── StoreError              the store cannot be used
     ├── NotOurStoreError    the file or database belongs to something else
@@ -133,7 +133,7 @@ class NotEncodableError(PacerError, TypeError):
 
 
 class TaskError(PacerError, ValueError):
-    """A function cannot be registered as a task; the message says why."""
+    """A function cannot be registered as a task, or its jobs cannot be run unless it is; the message says why."""
 
 
 class LeaseLostError(PacerError):

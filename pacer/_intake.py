@@ -11,7 +11,7 @@ import anyio
 import attrs
 
 from pacer import events
-from pacer._errors import QueueFullError
+from pacer._errors import QueueFullError, TaskError
 from pacer._job import ONE_REQUEST, JobRecord
 from pacer._options import JobOptions
 from pacer._receipt import BatchReceipt, Receipt
@@ -78,6 +78,12 @@ class Intake:
             payload = self._worker.codec.encode_call(task.name, args, kwargs)
             return self._record(options, task, payload, None), None
         task = unregistered(function)
+        if not self._worker.slots:
+            msg = (
+                f"enqueue: {task.name} is not registered, and this process runs no jobs (worker_concurrency=0): nobody "
+                "could ever run it. Register it with @scheduler.task, here and in the processes that work."
+            )
+            raise TaskError(msg)
         record = self._record(options, task, None, self._worker_id)
         return record, LocalCall(record, task, args, kwargs)
 

@@ -55,7 +55,8 @@ class Scheduler:
         estimator: How long jobs take; `MovingAverage()` by default.
         store: Where jobs and learned state live; a `MemoryStore()` of its own by default.
         concurrency: How many jobs of the queue run at once, over all processes; 1 by default.
-        worker_concurrency: How many of them in this process; as many as `concurrency` by default.
+        worker_concurrency: How many of them in this process; as many as `concurrency` by default. 0: it runs none. It
+            enqueues, asks and steers, and the jobs wait for a process that works, such as one of `pacer worker`.
         name: The queue's name in the store; "default" by default. Schedulers with one name share one queue.
         on_crash: What becomes of a job whose worker vanished: "rerun" (default) or "stale".
         max_recoveries: How many crashes a job may be interrupted by before it is dead; 3 by default.
@@ -73,7 +74,7 @@ class Scheduler:
     )
     store: Store = attrs.field(factory=MemoryStore, validator=part(Store, "SqliteStore(path)"))
     concurrency: int = attrs.field(default=1, validator=whole(1))
-    worker_concurrency: int | None = attrs.field(default=None, validator=attrs.validators.optional(whole(1)))
+    worker_concurrency: int | None = attrs.field(default=None, validator=attrs.validators.optional(whole(0)))
     name: str = attrs.field(default="default", validator=attrs.validators.min_len(1))
     on_crash: OnCrash = attrs.field(default="rerun", validator=attrs.validators.in_(("rerun", "stale")))
     max_recoveries: int = attrs.field(default=3, validator=whole(0))
@@ -116,9 +117,14 @@ class Scheduler:
             rules=self._rules(),
             registry=self._registry,
             observers=self.observers,
-            slots=min(self.concurrency, self.worker_concurrency or self.concurrency),
+            slots=self._slots,
             stop_timeout=self.stop_timeout,
         )
+
+    @property
+    def _slots(self) -> int:
+        here = self.worker_concurrency
+        return self.concurrency if here is None else min(self.concurrency, here)
 
     def _rules(self) -> Rules:
         return Rules(
@@ -191,7 +197,8 @@ class Scheduler:
         """Put a job into the queue; it is durable when this returns.
 
         Args:
-            function: A registered task, or any other function, whose jobs then live in this process only.
+            function: A registered task, or any other function, whose jobs then live in this process only; such jobs
+                need one that works (`worker_concurrency` is not 0).
             *args: Its arguments. For registered tasks they must be what the store's codec takes (JSON for SQLite).
             **kwargs: Its keyword arguments.
 
@@ -199,6 +206,7 @@ class Scheduler:
             QueueFullError: There is no room; it says when there is expected to be.
             NotEncodableError: An argument cannot be written to the store; the message names it.
             ImpossibleJobError: The pacing policy would never let it start, as with a cost above its limit.
+            TaskError: The function is not registered, and this process runs no jobs.
             NotRunningError: Outside `async with scheduler:`.
         """
         return await self._running.intake.enqueue(_NO_OPTIONS, function, args, kwargs)

@@ -35,6 +35,9 @@ class Worker:
 
     The slots take turns at the front: exactly one waits for the next start time, the others queue up behind it. A job
     runs in its slot's own task, inside a cancel scope that is renewed only after it has been used to cancel a job.
+
+    With 0 slots it runs none, and cares for the queue as all do: it says which tasks there are, so that their jobs
+    wait for a worker, takes out what has expired, and takes over from workers that are gone.
     """
 
     ledger: Ledger
