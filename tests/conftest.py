@@ -1,10 +1,13 @@
-"""How async tests run: in virtual time, on asyncio and on trio, unless a marker says otherwise."""
+"""How async tests run: in virtual time, on asyncio and on trio, unless a marker says otherwise. And their servers."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from servers import PostgresServer, RedisServer
 
 from pacer.testing import VirtualTimeLoop
 
@@ -39,3 +42,32 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
 
         return name, {"clock": MockClock(autojump_threshold=0)}
     return name, {"loop_factory": VirtualTimeLoop}
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One PostgreSQL for all tests that leave it running; each takes a schema of its own (`postgres_schema`)."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[RedisServer]:
+    """One Redis for all tests that leave it running; each takes a prefix of its own (`redis_prefix`)."""
+    with RedisServer() as server:
+        yield server
+
+
+_fresh = itertools.count(1)
+
+
+@pytest.fixture
+def postgres_schema() -> str:
+    """The name of a schema that is not there yet; one that works only in quotes."""
+    return f'Pacer "{next(_fresh)}"'
+
+
+@pytest.fixture
+def redis_prefix() -> str:
+    """A prefix that no key has yet."""
+    return f"pacer-{next(_fresh)}"
