@@ -16,6 +16,9 @@ from pacer.stores._lazily import Lazily
 
 Row = tuple[Any, ...]
 
+# Where some columns stand in a row, for those who look at it without making a record of it.
+TASK, HOME, KEY, SEQ, SORT_KEY = 1, 3, 4, 14, 15
+
 # In the order of JobRecord's fields, so that a row becomes a record in one call.
 COLUMNS: Final = (
     "id, task, payload, home, key, priority, cost, delay, timeout, retry, unique_key, batch_id, NULL, state, seq, "
@@ -28,6 +31,7 @@ FACTS: Final = COLUMNS.replace("payload,", "NULL,", 1)
 # As far as a forecast looks at them.
 NAMED: Final = FACTS.partition(", started_at")[0]
 
+_FIELDS: Final = tuple(field.name for field in attrs.fields(JobRecord))
 _STATES: Final = {state.value: state for state in JobState}
 _ID, _TASK, _KEY, _PRIORITY, _COST, _RETRY, _STATE, _CREATED, _READY, _EXPIRES, _CANCEL = (
     *(0, 1, 4, 5, 6, 9, 13),
@@ -44,6 +48,13 @@ def decode(row: Row) -> JobRecord:
     if row[_RETRY] is not None:
         record.retry = decode_retry(row[_RETRY])
     return record
+
+
+def row_of(record: JobRecord, encoded: Encoded) -> Row:
+    """The row of `COLUMNS` that `decode` turns into such a record."""
+    row = [getattr(record, name) for name in _FIELDS]
+    row[_COST], row[_RETRY], row[_STATE] = encoded.cost, encoded.retry, record.state.value
+    return tuple(row)
 
 
 def facts_of(row: Row) -> Facts:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import attrs
@@ -190,6 +190,9 @@ class JobTable:
             self.mirror.write(job_id, state)
 
     # -- reading -----------------------------------------------------------------------------------------------------
+
+    def look_up(self, records: Sequence[JobRecord]) -> None:
+        """A file is as near as memory."""
 
     def find(self, job_id: str) -> JobRecord | None:
         """The job with this id."""

@@ -84,7 +84,7 @@ class Content:
     staged: bool = False
 
 
-FRONT = 64
+FRONT = 32
 """So many of the first ready jobs are read with a new head."""
 
 
@@ -155,8 +155,16 @@ class Writing:
 CLOCK_TOLERANCE = 0.25
 
 
+class JobExistsError(Exception):
+    """A job that was taken to be new is not."""
+
+
 class Backend(Protocol):
     """One queue on a server, through one connection, on one thread.
+
+    Rows of ready jobs may lack arguments that are large: they are asked for with `find` when the job starts. Those of
+    running jobs always lack them. So what a job was given is written with a job that is new, left alone while it waits
+    and runs, and removed when it has ended.
 
     Every method raises a `StoreError` if it fails: a `StoreUnavailableError` where it may succeed later. After one the
     connection may be broken; the next call makes a new one. Reads are of what was last committed, or of what is held
@@ -190,14 +198,20 @@ class Backend(Protocol):
     def write(self, writing: Writing) -> bool:
         """Commit all of it, durably, and give up the lock. False if the version or the clock is not as supposed.
 
-        If it raises, the commit may have been made or not.
+        Raises:
+            JobExistsError: A new job has the id of another one, or the unique key of one that has not ended. Nothing
+                has been written.
+            StoreUnavailableError: The commit may have been made or not.
         """
 
     def unlock(self) -> None:
         """Give up the lock, if there is one."""
 
     def promote(self, now: float) -> None:
-        """Make the delayed jobs ready that are due by then, under the lock if there is one; one more version."""
+        """Make the delayed jobs ready that are due by then, under the lock if there is one.
+
+        One more version, with the numbers of ready and delayed jobs changed, and `at` no earlier than `now`.
+        """
 
     def prune(self, older_than: float, limit: int) -> int:
         """Remove jobs that ended before then, the oldest first, in a commit of its own. Returns how many.
