@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import attrs
 
-from pacer._errors import PacerError, StoreError, StoreUnavailableError
+from pacer._errors import PacerError, StoreError, StoreUnavailableError, TakenOverError
 from pacer.stores._expiry import Expiry
 from pacer.stores._group import Operation
 from pacer.stores._server._backend import Backend, JobExistsError
@@ -173,8 +173,8 @@ class ServerThread:
             try:
                 values.append((one, one.run()))
             except PacerError as refusal:
-                if isinstance(refusal, StoreError):  # it is no refusal: the server has failed
-                    raise
+                if isinstance(refusal, StoreError) and not isinstance(refusal, TakenOverError):
+                    raise  # it is no refusal: the server has failed
                 one.error = refusal
         return values
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import attrs
 
@@ -13,13 +14,14 @@ from pacer._rules import Rules
 from pacer._snapshot import LOOK_AHEAD, QueueState, Running, Snapshot
 from pacer.protocols import JobFacts
 from pacer.stores._lazily import Lazily
+from pacer.stores._parts import Tenure
 from pacer.stores._rows import FactsOnDemand, Row, decode
 from pacer.stores._server._backend import Backend, Content, Head, Loaded, Place, Writing
 from pacer.stores._server._clock import ServerClock
 from pacer.stores._server._front import Front, facts_in, named_row
 from pacer.stores._server._notices import notice
 from pacer.stores._server._work import WAITING, Moment, Work, WorkersAtWork
-from pacer.stores._state import decode_state, encode_state, writable
+from pacer.stores._state import decode_state, encode_state, not_ours, writable
 
 
 @attrs.define(eq=False)
@@ -38,8 +40,8 @@ class ServerView:
     """The rules for a clock that is Unix time, which the queue's may not be."""
     clock: ServerClock
     worker: str
-    parts: str
-    """What these rules are made of, as text."""
+    tenure: Tenure
+    takeover: bool
     moment: Moment = attrs.field(init=False, factory=Moment)
     work: Work = attrs.field(init=False)
     workers: WorkersAtWork = attrs.field(init=False)
@@ -53,6 +55,10 @@ class ServerView:
     commit: int = attrs.field(init=False, default=0)
     committed: int = attrs.field(init=False, default=0)
     fresh: bool = attrs.field(init=False, default=False)
+    _entered: bool = attrs.field(init=False, default=False)
+    _parts: str = attrs.field(init=False, default="")
+    _kept: dict[str, Any] | None = attrs.field(init=False, default=None)
+    """Learned states in which a worker has no say whose queue was taken over."""
     _steered: bool = attrs.field(init=False, default=False)
     _head: Head | None = attrs.field(init=False, default=None)
     _offset: float = attrs.field(init=False, default=0.0)
@@ -61,9 +67,12 @@ class ServerView:
     _front: Front = attrs.field(init=False)
     _next_due: float | None = attrs.field(init=False, default=None)
     _next_expiry: float = attrs.field(init=False, default=math.inf)
+    _unsure: bool = attrs.field(init=False, default=False)
+    """Whether the next times at which a job is due or expires may be later than that."""
     _people: int = attrs.field(init=False, default=1)
     _written: QueueState | None = attrs.field(init=False, default=None)
     _state_text: str = attrs.field(init=False, default="")
+    _next_text: str = attrs.field(init=False, default="")
     _running_facts: tuple[Running, ...] | None = attrs.field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
@@ -87,16 +96,17 @@ class ServerView:
     def create(self) -> None:
         """Make the queue, if there is none with this name."""
         state = encode_state(self.given.initial())
-        self.backend.create(Head(version=0, state=state, parts=self.parts))
+        self.backend.create(Head(version=0, state=state, parts=self.tenure.text))
 
     def look(self, *, lock: bool) -> bool:
         """Read what others have changed. Returns whether they had."""
         sent = time.monotonic()
-        loaded = self.backend.load(None if self._head is None else self._head.version, lock)
+        version = None if self._head is None else self._head.version
+        loaded = self.backend.load(None if self._unsure else version, lock)
         self.clock.heard(sent, loaded.time)
         self.fresh, self.committed = True, loaded.commit
         self.commit = max(self.commit, loaded.commit)
-        known = loaded.content is None
+        known = loaded.head.version == version
         if loaded.content is not None:
             self._take(loaded, loaded.content)
         self.quiet = self.quiet + 1 if known else 0
@@ -105,6 +115,7 @@ class ServerView:
 
     def _take(self, loaded: Loaded, content: Content) -> None:
         head = self._head = loaded.head
+        self._check_parts(head)
         self.ready, self.delayed, self.roster = head.ready, head.delayed, head.roster
         self._seq, self._arrivals = head.seq, head.arrivals
         self.clock.offset = head.offset
@@ -115,10 +126,30 @@ class ServerView:
         self.moment.running = {row[0]: decode(row) for row in content.running}
         self._running_facts = None
         self._front.reset(content)
-        self._next_due = content.next_due
+        self._unsure, self._next_due = False, content.next_due
         self._next_expiry = math.inf if content.next_expiry is None else content.next_expiry
         self._people = content.people
-        self.dirty = head.parts != self.parts
+
+    def _check_parts(self, head: Head) -> None:
+        """Raises PartsDifferError if this worker has not come in yet, and may not."""
+        self._parts = head.parts
+        if not self._entered:
+            others = [until for name, until, _ in self.backend.workers() if name != self.worker]
+            now = max(self.clock.server() + head.offset, head.at)
+            self.tenure.check(head.parts, max(others, default=-math.inf) - now, takeover=self.takeover)
+            self._parts = self.tenure.text
+        else:
+            self.tenure.look(head.parts)
+        self._kept = not_ours(head.state, head.parts, self.given) if self.retired else None
+
+    @property
+    def retired(self) -> bool:
+        """Whether others have taken the queue over with other strategies or settings."""
+        return self.tenure.retired
+
+    def check_in_charge(self) -> None:
+        """Raises TakenOverError if they have."""
+        self.tenure.check_in_charge()
 
     def _tick(self, server: float) -> None:
         self.moment.now = self.clock.tick(server)
@@ -140,13 +171,14 @@ class ServerView:
 
     def save(self) -> None:
         """Make the state text."""
-        if self.state is self._written:
+        if self.state is self._written and self._kept is None:
+            self._next_text = self._state_text
             return
         try:
-            self._state_text = encode_state(self.state)
+            self._next_text = encode_state(self.state, self._kept)
         except (TypeError, ValueError, RecursionError):  # a strategy has given what is no plain data
             self.state = writable(self.state, self._written or self.rules.initial(), self.rules)
-            self._state_text = encode_state(self.state)
+            self._next_text = encode_state(self.state, self._kept)
 
     @property
     def changed(self) -> bool:
@@ -174,8 +206,8 @@ class ServerView:
         assert self._head is not None  # noqa: S101 - look() has been called
         return Head(
             version=self._head.version + 1,
-            state=self._state_text,
-            parts=self.parts,
+            state=self._next_text,
+            parts=self._parts,
             offset=self.clock.offset,
             at=self.now,
             ready=self.ready,
@@ -191,7 +223,8 @@ class ServerView:
 
     def written(self) -> None:
         """What was changed is committed, and nobody else has come in between."""
-        self._head, self._written = self._new_head(), self.state
+        self._head, self._written, self._entered = self._new_head(), self.state, True
+        self._state_text = self._next_text
         self.committed = self.commit
         self._people = max(self._people, sum(said is not None for said in self.workers.changes.values()))
         self._front.written()
@@ -199,7 +232,7 @@ class ServerView:
 
     def forget(self) -> None:
         """What is in memory may be wrong."""
-        self._head = None
+        self._head, self.quiet = None, 0
         self.end()
 
     def end(self) -> None:
@@ -263,6 +296,7 @@ class ServerView:
     def removed(self, job: JobRecord, delayed: bool) -> None:
         """A waiting job has left."""
         self.dirty = True
+        self._unsure |= delayed or job.expires_at is not None
         if delayed:
             self.delayed -= 1
         else:
