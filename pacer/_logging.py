@@ -23,7 +23,9 @@ _LEVELS: Mapping[type[Any], int] = {
     events.PartMisbehaved: logging.WARNING,
     events.QueueHeld: logging.WARNING,
     events.QueueRefused: logging.WARNING,
+    events.QueueTakenOver: logging.WARNING,
     events.ResultDropped: logging.WARNING,
+    events.StoreAtRisk: logging.WARNING,
     events.JobProgressed: logging.DEBUG,
 }
 

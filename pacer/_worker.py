@@ -13,7 +13,7 @@ import anyio.lowlevel
 import attrs
 
 from pacer import events
-from pacer._errors import LeaseLostError, NotEncodableError, NotRunningError
+from pacer._errors import LeaseLostError, NotEncodableError, NotRunningError, TakenOverError
 from pacer._job import JobRecord, JobState, Outcome, OutcomeKind
 from pacer._rules import Rules
 from pacer._runner import Runner, one_line
@@ -69,6 +69,9 @@ class Worker:
 
     async def start(self, task_group: anyio.abc.TaskGroup) -> None:
         """Take over what a crash has left, then begin to work."""
+        self.ledger.watch(self._others_changed, self._ended_elsewhere)
+        for risk in self.ledger.risks:
+            self.announce(events.StoreAtRisk(self.ledger.now(), risk))
         await self._recover()
         for _ in range(self.slots):
             self._active += 1
@@ -106,6 +109,16 @@ class Worker:
         """Something has changed that may let a job start sooner."""
         self._woken = True
         self._sleeping.fire()
+
+    def _others_changed(self) -> None:
+        self.wake()
+        self.changed.fire()
+
+    def _ended_elsewhere(self, job_id: str | None) -> None:
+        if job_id is None:
+            self.ended.fire_all()
+        else:
+            self.ended.fire(job_id)
 
     async def _slot(self) -> None:
         try:
@@ -164,6 +177,9 @@ class Worker:
     async def _claim_or_wait(self) -> None:
         try:
             claimed = await self.ledger.claim(self.registry.names, self._idle)
+        except TakenOverError as error:
+            self._retire(error)
+            return
         except Exception as error:
             self._store_failed("claim", error)
             await self._sleep(STORE_RETRY)
@@ -174,6 +190,12 @@ class Worker:
             self.changed.fire()
         else:
             await self._sleep(self._until(claimed.next, claimed.now))
+
+    def _retire(self, error: TakenOverError) -> None:
+        """Take no more jobs; those that run here are ended as usual."""
+        self._stopping = True
+        self.wake()
+        self.announce(events.QueueTakenOver(self.ledger.now(), error.queue, str(error)))
 
     def _until(self, when: When, now: float) -> float:
         wait = max(when.at - now, LEAST_SLEEP)

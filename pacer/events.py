@@ -30,10 +30,12 @@ __all__ = [
     "QueuePaused",
     "QueueRefused",
     "QueueResumed",
+    "QueueTakenOver",
     "RateSet",
     "ResultDropped",
     "SchedulerStarted",
     "SchedulerStopped",
+    "StoreAtRisk",
     "StoreFailed",
 ]
 
@@ -256,6 +258,15 @@ class PartMisbehaved:
 
 
 @attrs.frozen
+class QueueTakenOver:
+    """Another scheduler has given the queue other settings: this one ends what it runs, and takes no more jobs."""
+
+    at: float
+    queue: str
+    error: str
+
+
+@attrs.frozen
 class StoreFailed:
     """The store could not do something; it is tried again in `retry_in` seconds."""
 
@@ -263,6 +274,14 @@ class StoreFailed:
     action: str
     error: str
     retry_in: float
+
+
+@attrs.frozen
+class StoreAtRisk:
+    """The database is set up in a way that may lose jobs; said once for each, at the start."""
+
+    at: float
+    risk: str
 
 
 Event = (
@@ -289,5 +308,7 @@ Event = (
     | QueueResumed
     | RateSet
     | PartMisbehaved
+    | QueueTakenOver
     | StoreFailed
+    | StoreAtRisk
 )

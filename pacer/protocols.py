@@ -150,13 +150,16 @@ class LimitReport:
 class PacingPolicy(Protocol[S]):
     """Says when the next job may start. For every `started` there is exactly one `ended`.
 
-    Four more names are looked for, and may be left out. `slows_on_throttle = True` says that the policy itself starts
+    Five more names are looked for, and may be left out. `slows_on_throttle = True` says that the policy itself starts
     fewer jobs after a throttle, so that the queue need not be held when the upstream names no time. `on_clock(epoch)`
     gives the same policy for a clock that showed 0 at that Unix time; a policy that speaks of the calendar needs it,
     because not every store's clock counts from 1970. `rested(state, now) -> bool` says whether, while none of its jobs
     runs, a new state would let nobody start sooner than this one; a policy needs it that lets a job start although a
     part of a limit is used up, so that `PerKey` does not forget that part. `with_rate(state, now, rate)` gives the
-    state with a rate that a person has set (None: that of the recipe), for `Scheduler.set_rate`.
+    state with a rate that a person has set (None: that of the recipe), for `Scheduler.set_rate`. `starts_ahead = True`
+    says that the end of a run never makes the next job start later, unless the run cost more than it was charged. A
+    store with many workers may then give out start times a moment ahead of the clock: `earliest` and `started` are
+    called for that moment, and an `ended` that comes before it is told when it comes. So `now` never goes back.
     """
 
     def initial_state(self) -> S:
@@ -169,7 +172,10 @@ class PacingPolicy(Protocol[S]):
         """`job` starts now, beside `running` others. Charge for it."""
 
     def ended(self, state: S, now: float, job: JobFacts, outcome: Outcome, running: int) -> S:
-        """A started job has ended, beside `running` others still running. Learn from it, or give back."""
+        """A started job has ended, beside `running` others still running. Learn from it, or give back.
+
+        With `outcome.unused` it had not begun at all; others may have been given a start after it.
+        """
 
 
 @attrs.frozen
@@ -382,6 +388,17 @@ class Ledger(Protocol):
     def poll(self) -> float | None:
         """Seconds after which other processes may have changed the queue unseen; None if there are none."""
 
+    @property
+    def risks(self) -> Sequence[str]:
+        """What may be lost with the database as it is set up, a sentence each; none if all is well."""
+
+    def watch(self, changed: Callable[[], None], ended: Callable[[str | None], None]) -> None:
+        """Have these called, on the event loop, when others have changed the queue. One that cannot tell is polled.
+
+        `changed`: a job may start, or there may be room. `ended`: the job with this id has ended, or waits again; None:
+        any job may have.
+        """
+
     def now(self) -> float:
         """The store's clock."""
 
@@ -393,7 +410,10 @@ class Ledger(Protocol):
         """Admit all of these jobs, or none. Raises QueueFullError. Durable when it returns."""
 
     async def claim(self, tasks: frozenset[str], limit: int) -> Claimed:
-        """Take up to `limit` jobs that may start now and that this worker can run: by task name, or by home."""
+        """Take up to `limit` jobs that may start now and that this worker can run: by task name, or by home.
+
+        Some may be for a moment that is yet to come: they must not begin before their `started_at`.
+        """
 
     async def beat(self, held: Sequence[JobRecord]) -> Beat:
         """Extend the leases of these jobs and write down their progress."""
@@ -401,8 +421,11 @@ class Ledger(Protocol):
     async def settle(self, held: JobRecord, outcome: Outcome, retry: Retry | None) -> Settled:
         """A run has ended. Raises LeaseLostError if this worker no longer holds the job."""
 
-    async def release(self, held: Sequence[JobRecord]) -> None:
-        """Give back unfinished jobs, to be run again. It costs them nothing."""
+    async def release(self, held: Sequence[JobRecord], *, begun: bool = True) -> None:
+        """Give back unfinished jobs, to be run again. It costs them nothing.
+
+        Not `begun`: their functions have not been called, and the pacing policy may give back what they were charged.
+        """
 
     async def recover(self, tasks: frozenset[str]) -> Sequence[JobRecord]:
         """Take jobs from workers that are gone: to be run again, stale or dead. Returns those changed.
@@ -443,5 +466,12 @@ class Store(Protocol):
     def codec(self) -> Codec:
         """How arguments and results are written."""
 
-    def open(self, queue: str, rules: Rules, worker: str) -> AbstractAsyncContextManager[Ledger]:
-        """Open the store for one worker on one queue. Makes or migrates what is missing. Raises StoreError."""
+    def open(
+        self, queue: str, rules: Rules, worker: str, *, takeover: bool = False
+    ) -> AbstractAsyncContextManager[Ledger]:
+        """Open the store for one worker on one queue. Makes or migrates what is missing. Raises StoreError.
+
+        Workers that are alive share a queue if their strategies and settings are equal. With others it raises
+        PartsDifferError, or takes the queue over: then `add`, `claim` and `set_rate` of the workers before raise
+        TakenOverError; what these run, they end as usual, and it teaches only strategies of the same class.
+        """

@@ -13,7 +13,7 @@ import attrs
 from pacer._errors import StoreError
 from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
 from pacer._snapshot import LOOK_AHEAD, Snapshot
-from pacer.protocols import Addition, Beat, Claimed, Expired, Settled
+from pacer.protocols import Addition, Beat, Claimed, Expired, Settled, When
 from pacer.stores._care import Care, Roster
 from pacer.stores._expiry import Expiry
 from pacer.stores._group import GroupCommit, Operation, Thread, uninterrupted
@@ -51,7 +51,7 @@ class QueueClock(Protocol):
         """A time of the queue, for people."""
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Desk:
     """What works on one queue on the database's thread, and its clock."""
 
@@ -59,6 +59,7 @@ class Desk:
     care: Care
     expiry: Expiry
     clock: QueueClock
+    risks: Sequence[str] = attrs.field(init=False, default=())
 
     @classmethod
     def of(cls, queue: StoredQueue, care: Care, clock: QueueClock) -> Desk:
@@ -106,10 +107,21 @@ class StoredLedger:
     _tasks: frozenset[str] = attrs.field(init=False, default=frozenset())
     _reported: dict[str, tuple[float | None, str]] = attrs.field(init=False, factory=dict)
     _prune_at: float = attrs.field(init=False, default=0.0)
+    changed: Callable[[], None] = attrs.field(init=False, default=lambda: None)
+    """Called when others have changed what may start; by those who hear of it."""
+    ended: Callable[[str | None], None] = attrs.field(init=False, default=lambda _: None)
+    """Called when the job with this id has ended elsewhere; None for any."""
+    next: When | None = attrs.field(init=False, default=None)
+    """When the next job may start, as the last claim has found."""
 
     def __attrs_post_init__(self) -> None:
         desk = self._desk
         self._queue, self._care, self._expiry = desk.queue, desk.care, desk.expiry
+
+    @property
+    def worker(self) -> str:
+        """Whose ledger it is."""
+        return self._queue.worker
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -140,6 +152,15 @@ class StoredLedger:
         """As the store was told."""
         return self._terms.poll
 
+    @property
+    def risks(self) -> Sequence[str]:
+        """What may be lost with the database as it is set up."""
+        return self._desk.risks
+
+    def watch(self, changed: Callable[[], None], ended: Callable[[str | None], None]) -> None:
+        """`changed` and `ended` of this ledger do so from now on."""
+        self.changed, self.ended = changed, ended
+
     def now(self) -> float:
         """The queue's time."""
         return self._desk.clock.now()
@@ -157,13 +178,15 @@ class StoredLedger:
 
     async def claim(self, tasks: frozenset[str], limit: int) -> Claimed:
         """Take jobs. If the caller is cancelled when that is done already, they are given back."""
+        self.next = None
         claimed: Claimed = await self._do("claim", lambda: self._queue.claim(tasks, limit), undo=self._give_back)
+        self.next = claimed.next
         return claimed
 
     def _give_back(self, claimed: Claimed) -> Operation[Any] | None:
         if not claimed.jobs:
             return None
-        return Operation("release", lambda: self._queue.release(claimed.jobs))
+        return Operation("release", lambda: self._queue.release(claimed.jobs, begun=False))
 
     async def beat(self, held: Sequence[JobRecord]) -> Beat:
         """Extend leases that have become short, write progress, read what is to be cancelled."""
@@ -195,9 +218,9 @@ class StoredLedger:
         ending.apply(held)
         return settled
 
-    async def release(self, held: Sequence[JobRecord]) -> None:
+    async def release(self, held: Sequence[JobRecord], *, begun: bool = True) -> None:
         """Back to where they stood."""
-        for record, ending in await self._do("release", lambda: self._queue.release(held)):
+        for record, ending in await self._do("release", lambda: self._queue.release(held, begun=begun)):
             ending.apply(record)
 
     async def recover(self, tasks: frozenset[str]) -> Sequence[JobRecord]:

@@ -12,9 +12,10 @@ import attrs
 
 from pacer._errors import LeaseLostError
 from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
-from pacer._rules import EXPIRED, INTERRUPTED, Fate, Rules
+from pacer._rules import EXPIRED, INTERRUPTED, UNUSED, Fate, Rules
 from pacer._snapshot import LOOK_AHEAD, QueueState, Running, Snapshot
 from pacer.protocols import Added, Addition, Beat, Claimed, Expired, Settled, When
+from pacer.stores._parts import LEFT_BEHIND, Tenure, begin_anew_where_changed, keep_what_changed
 from pacer.stores._waiting import WaitingJobs
 
 _EMPTY = When(math.inf, on_event=True, reason="nothing waits")
@@ -25,7 +26,8 @@ class QueueData:
     """All there is of one named queue."""
 
     state: QueueState
-    parts: dict[str, Any]
+    parts: str
+    """With which strategies and settings it is run: the `Tenure.text` of the worker that opened it last."""
     waiting: WaitingJobs = attrs.field(factory=WaitingJobs)
     running: dict[str, JobRecord] = attrs.field(factory=dict)
     jobs: dict[str, JobRecord] = attrs.field(factory=dict)
@@ -48,6 +50,8 @@ class MemoryLedger:
 
     _data: QueueData
     _rules: Rules
+    """On the queue's clock."""
+    _tenure: Tenure
     _worker: str
     now: Callable[[], float]
     _epoch: float
@@ -64,6 +68,14 @@ class MemoryLedger:
         """Other schedulers on the same object change it unseen only when there is a lease to watch."""
         return self.heartbeat
 
+    @property
+    def risks(self) -> Sequence[str]:
+        """That a process may end is no news."""
+        return ()
+
+    def watch(self, changed: Callable[[], None], ended: Callable[[str | None], None]) -> None:
+        """Others are polled."""
+
     def utc(self, at: float) -> datetime:
         """The wall clock's time when this ledger's clock showed `at`."""
         return datetime.fromtimestamp(self._epoch + at, UTC)
@@ -71,10 +83,37 @@ class MemoryLedger:
     def hello(self, tasks: frozenset[str]) -> None:
         """Note that this worker is alive and what it can run."""
         until = math.inf if self._lease is None else self.now() + self._lease
-        self._data.workers[self._worker] = (until, tasks)
+        self._data.workers[self._worker] = (until, frozenset() if self._retired else tasks)
+
+    # -- as long as nobody takes the queue over ----------------------------------------------------------------------
+
+    @property
+    def _retired(self) -> bool:
+        if self._data.parts is self._tenure.text:
+            return False
+        self._tenure.look(self._data.parts)
+        return self._tenure.retired
+
+    def _check_in_charge(self) -> None:
+        """Raises TakenOverError."""
+        if self._retired:
+            self._tenure.check_in_charge()
+
+    def _state(self) -> QueueState:
+        """The queue's state, as far as this worker's strategies understand it."""
+        data = self._data
+        return begin_anew_where_changed(data.state, data.parts, self._rules) if self._retired else data.state
+
+    def _keep(self, state: QueueState) -> None:
+        """A run has ended, and this is the state after it."""
+        data = self._data
+        data.state = keep_what_changed(state, data.state, data.parts, self._rules) if self._retired else state
+
+    # -- in the order in which a job meets them ----------------------------------------------------------------------
 
     async def add(self, records: Sequence[JobRecord]) -> Addition:
         """Admit all, or none."""
+        self._check_in_charge()
         now = self._look()
         fresh = self._fresh(records)
         dropped = self._admit(fresh, now) if fresh else []
@@ -139,6 +178,7 @@ class MemoryLedger:
 
     async def claim(self, tasks: frozenset[str], limit: int) -> Claimed:
         """Take jobs from the front, as far as the rules let them start now."""
+        self._check_in_charge()
         now = self._look()
         jobs: list[JobRecord] = []
         upcoming = _EMPTY
@@ -204,9 +244,10 @@ class MemoryLedger:
             raise LeaseLostError(held.id)
         data, now = self._data, self.now()
         del data.running[held.id]
-        data.state, fate, outcome = self._rules.settle(data.state, now, held, outcome, len(data.running), retry)
+        state, fate, outcome = self._rules.settle(self._state(), now, held, outcome, len(data.running), retry)
+        self._keep(state)
         self._apply(held, fate, now, outcome.result)
-        return Settled(held, outcome.hold, data.state)
+        return Settled(held, outcome.hold, state)
 
     def _apply(self, record: JobRecord, fate: Fate, now: float, result: Any = None) -> None:
         """Of a job that neither waits nor runs at this moment."""
@@ -237,25 +278,27 @@ class MemoryLedger:
             if not batch:
                 del data.batches[record.batch_id]
 
-    async def release(self, held: Sequence[JobRecord]) -> None:
+    async def release(self, held: Sequence[JobRecord], *, begun: bool = True) -> None:
         """Back to where they stood; the pacing policy is told, the job's counters are not."""
         now = self.now()
         for record in held:
             if self._holds(record):
-                self._interrupt(record, now)
+                self._interrupt(record, now, INTERRUPTED if begun else UNUSED)
                 cancelled = record.cancel_requested
                 state, error = (JobState.CANCELLED, "cancelled") if cancelled else (JobState.QUEUED, record.error)
                 self._apply(record, Fate.of(record, state, error), now)
 
-    def _interrupt(self, record: JobRecord, now: float) -> None:
+    def _interrupt(self, record: JobRecord, now: float, outcome: Outcome = INTERRUPTED) -> None:
         data = self._data
         del data.running[record.id]
-        data.state = self._rules.finish(data.state, now, record, INTERRUPTED, len(data.running))
+        self._keep(self._rules.finish(self._state(), now, record, outcome, len(data.running)))
 
     async def recover(self, tasks: frozenset[str]) -> Sequence[JobRecord]:
         """Apply the rules to jobs whose worker is gone, or that nobody alive can run."""
         self.hello(tasks)
         data, now = self._data, self._look()
+        if self._retired:
+            return self._leave_behind(now)
         alive = {name: known for name, (until, known) in data.workers.items() if until > now}
         known = frozenset[str]().union(*alive.values())
         changed = []
@@ -274,6 +317,13 @@ class MemoryLedger:
             self._apply(record, fate, now)
             changed.append(record)
         return changed
+
+    def _leave_behind(self, now: float) -> list[JobRecord]:
+        """Others see to the rest; but the waiting jobs that only this worker could run will not be run any more."""
+        mine = [record for record in self._data.waiting if record.home == self._worker]
+        for record in mine:
+            self._leave(record, JobState.STALE, now, LEFT_BEHIND)
+        return mine
 
     async def expire(self) -> Expired:
         """Take out the waiting jobs whose time to start is over."""
@@ -323,7 +373,7 @@ class MemoryLedger:
         running = tuple(
             Running(record, now if record.started_at is None else record.started_at) for record in data.running.values()
         )
-        return Snapshot(now, data.state, len(data.waiting), running, oldest_at, data.waiting.front(LOOK_AHEAD))
+        return Snapshot(now, self._state(), len(data.waiting), running, oldest_at, data.waiting.front(LOOK_AHEAD))
 
     async def batch(self, batch_id: str) -> BatchProgress | None:
         """Counts by state."""
@@ -353,4 +403,5 @@ class MemoryLedger:
 
     async def set_rate(self, rate: float | None) -> None:
         """Effective for all workers at once."""
+        self._check_in_charge()
         self._data.state = self._rules.set_rate(self._data.state, self._look(), rate)

@@ -39,11 +39,11 @@ class HeldStore:
         return self.store.codec
 
     @asynccontextmanager
-    async def open(self, queue: str, rules: Rules, worker: str) -> AsyncGenerator[Ledger]:
+    async def open(self, queue: str, rules: Rules, worker: str, *, takeover: bool = False) -> AsyncGenerator[Ledger]:
         """Open the store."""
         async with AsyncExitStack() as stack:
             with outside():
-                ledger = await stack.enter_async_context(self.store.open(queue, rules, worker))
+                ledger = await stack.enter_async_context(self.store.open(queue, rules, worker, takeover=takeover))
             try:
                 yield _HeldLedger(ledger)
             finally:
@@ -70,6 +70,13 @@ class _HeldLedger:
     def poll(self) -> float | None:
         return self._ledger.poll
 
+    @property
+    def risks(self) -> Sequence[str]:
+        return self._ledger.risks
+
+    def watch(self, changed: Callable[[], None], ended: Callable[[str | None], None]) -> None:
+        self._ledger.watch(changed, ended)
+
     def now(self) -> float:
         return self._ledger.now()
 
@@ -88,8 +95,8 @@ class _HeldLedger:
     async def settle(self, held: JobRecord, outcome: Outcome, retry: Retry | None) -> Settled:
         return await _held(self._ledger.settle, held, outcome, retry)
 
-    async def release(self, held: Sequence[JobRecord]) -> None:
-        await _held(self._ledger.release, held)
+    async def release(self, held: Sequence[JobRecord], *, begun: bool = True) -> None:
+        await _held(self._ledger.release, held, begun=begun)
 
     async def recover(self, tasks: frozenset[str]) -> Sequence[JobRecord]:
         return await _held(self._ledger.recover, tasks)

@@ -175,6 +175,10 @@ class Backend(Protocol):
     def name(self) -> str:
         """Which database this is, for people; without a password."""
 
+    @property
+    def risks(self) -> Sequence[str]:
+        """What may be lost with the server as it is set up, a sentence each; known once it is connected."""
+
     # -- life --------------------------------------------------------------------------------------------------------
 
     def connect(self) -> None:

@@ -5,6 +5,7 @@ The real servers are tested too; what they cannot do on demand is to fail at a c
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import threading
 from collections import Counter
@@ -17,7 +18,7 @@ import attrs
 from pacer._errors import StoreUnavailableError
 from pacer._job import JobRecord, JobState
 from pacer.codecs import JsonCodec
-from pacer.stores._ledger import StoredLedger, opened
+from pacer.stores._ledger import StoredLedger
 from pacer.stores._rows import PLAIN, Row, encode, row_of
 from pacer.stores._server._backend import (
     CLOCK_TOLERANCE,
@@ -30,7 +31,7 @@ from pacer.stores._server._backend import (
     Place,
     Writing,
 )
-from pacer.stores._server._desk import server_desk
+from pacer.stores._server._opening import opened_on_server
 
 
 @attrs.define(eq=False)
@@ -61,6 +62,23 @@ class MemoryServer:
     before_load: Callable[[], None] = lambda: None
     writes: int = 0
     loads: int = 0
+    listeners: list[tuple[asyncio.AbstractEventLoop, Callable[[str], None]]] = attrs.field(factory=list)
+    notices: list[str] = attrs.field(factory=list)
+
+    def tell(self, notice: str) -> None:
+        self.notices.append(notice)
+        for loop, hear in self.listeners:
+            loop.call_soon_threadsafe(hear, notice)
+
+    async def run(self, hear: Callable[[str], None], connected: Callable[[bool], None]) -> None:
+        """Its notices, as `Notices` has it."""
+        listener = (asyncio.get_running_loop(), hear)
+        self.listeners.append(listener)
+        connected(True)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.listeners.remove(listener)
 
 
 def fail() -> None:
@@ -75,6 +93,7 @@ class MemoryBackend:
     server: MemoryServer
     worker: str
     name: str = "memory"
+    risks: tuple[str, ...] = ()
 
     def connect(self) -> None: ...
     def close(self) -> None: ...
@@ -138,6 +157,8 @@ class MemoryBackend:
                     server.workers[name] = said
             server.head, server.commits[writing.worker] = writing.head, writing.commit
             server.writes += 1
+            if writing.notice is not None:
+                server.tell(writing.notice)
             self._check_counts()
             server.after_write()
             return True
@@ -262,6 +283,7 @@ class MemoryServerStore:
     ) -> AsyncGenerator[StoredLedger]:
         backend = MemoryBackend(self.server(queue), worker)
         clock = self.clock if self.given else None
-        thread, desk = server_desk(backend, queue, rules, worker, clock=clock, lease=self.lease, takeover=takeover)
-        async with opened(thread, lambda: desk, self) as ledger:
+        async with opened_on_server(
+            backend, self.server(queue), self, queue, rules, worker, clock=clock, takeover=takeover
+        ) as ledger:
             yield ledger

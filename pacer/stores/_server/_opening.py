@@ -1,0 +1,125 @@
+"""A queue on a server, opened by one worker: connected, and told of what the others do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import attrs
+
+from pacer._errors import UnsupportedBackendError
+from pacer._rules import Rules
+from pacer.stores._care import Care
+from pacer.stores._ledger import Desk, StoredLedger, Terms, opened
+from pacer.stores._parts import Tenure
+from pacer.stores._queue import StoredQueue
+from pacer.stores._server._backend import Backend
+from pacer.stores._server._clock import ServerClock
+from pacer.stores._server._notices import Notices, heard
+from pacer.stores._server._thread import ServerThread
+from pacer.stores._server._view import ServerView
+
+# As long as no notices come, others are asked this often.
+_POLL_WITHOUT: Final = 0.5
+
+
+@attrs.define(eq=False)
+class Hearing:
+    """What a store says of its ledgers, with what it depends on whether notices come."""
+
+    _terms: Terms
+    connected: bool = attrs.field(init=False, default=False)
+    _ledger: StoredLedger | None = attrs.field(init=False, default=None)
+
+    @property
+    def lease(self) -> float:
+        """The store's."""
+        return self._terms.lease
+
+    @property
+    def keep_finished_for(self) -> float:
+        """The store's."""
+        return self._terms.keep_finished_for
+
+    @property
+    def poll(self) -> float:
+        """The store's, which is long, because notices come."""
+        return self._terms.poll if self.connected else min(self._terms.poll, _POLL_WITHOUT)
+
+    def connect(self, ledger: StoredLedger) -> None:
+        """The ledger whose queue it is."""
+        self._ledger = ledger
+
+    def connection(self, there: bool) -> None:
+        """Notices come from now on, or do not; what came in between was missed."""
+        self.connected = there
+        if self._ledger is not None:
+            self._ledger.changed()
+            self._ledger.ended(None)
+
+    def hear(self, text: str) -> None:
+        """A notice has come."""
+        ledger, notice = self._ledger, heard(text)
+        if ledger is None or notice.worker == ledger.worker:
+            return
+        if notice.ended is None:
+            ledger.ended(None)
+        for job_id in notice.ended or ():
+            ledger.ended(job_id)
+        # Where a job already waits for a time that was named, others that come or end do not make that sooner.
+        waits_for_time = ledger.next is not None and not (ledger.next.on_event or ledger.next.lane)
+        if notice.look or not waits_for_time:
+            ledger.changed()
+
+
+def check_asyncio(store: str, driver: str) -> None:
+    """Raises UnsupportedBackendError if the event loop is not asyncio's."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        msg = f"{store} runs on asyncio only (its driver, {driver}, does). On trio use MemoryStore."
+        raise UnsupportedBackendError(msg) from None
+
+
+@asynccontextmanager
+async def opened_on_server(
+    backend: Backend,
+    notices: Notices | None,
+    terms: Terms,
+    queue: str,
+    rules: Rules,
+    worker: str,
+    *,
+    clock: Callable[[], float] | None = None,
+    takeover: bool = False,
+) -> AsyncGenerator[StoredLedger]:
+    """A ledger on the server that this backend connects to.
+
+    Args:
+        backend: Not connected yet.
+        notices: How the others are heard; None: they are polled.
+        terms: The store.
+        queue: The name.
+        rules: The worker's.
+        worker: Its name.
+        clock: Shows the time instead of the server.
+        takeover: Whether the queue may be taken from others with other settings.
+    """
+    view = ServerView(backend, rules, ServerClock(clock), worker, Tenure(queue, rules), takeover)
+    stored = StoredQueue(view.work, view, worker, terms.lease)
+    desk = Desk.of(stored, Care(view.workers, stored), view.clock)
+    hearing = Hearing(terms)
+    async with opened(ServerThread(backend, view, desk.expiry), lambda: desk, hearing) as ledger:
+        desk.risks = backend.risks
+        hearing.connect(ledger)
+        listening = None if notices is None else asyncio.ensure_future(notices.run(hearing.hear, hearing.connection))
+        try:
+            yield ledger
+        finally:
+            if listening is not None:
+                listening.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await listening
