@@ -12,6 +12,8 @@ from rich.console import Console
 import pacer
 from pacer._cli import missing
 from pacer._compare._command import compare, help_of, simulate
+from pacer._work._command import worker
+from pacer._work._migrate import migrate
 
 app = typer.Typer(
     help="Run jobs against services that limit you.",
@@ -29,6 +31,8 @@ def _print_version(wanted: bool) -> None:
 
 app.command(help=help_of(compare))(compare)
 app.command(help=help_of(simulate))(simulate)
+app.command(help=help_of(worker))(worker)
+app.command(help=help_of(migrate))(migrate)
 
 
 @app.callback()

@@ -1,0 +1,1 @@
+"""`pacer worker` and `pacer migrate`."""
