@@ -1,0 +1,1 @@
+"""PostgreSQL as the server of a queue."""

@@ -1,0 +1,322 @@
+"""One queue in PostgreSQL: each question, and each commit, is one round trip."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+import psycopg
+from psycopg import errors
+
+from pacer._errors import CorruptStoreError
+from pacer.stores._postgres import _sql, _writing
+from pacer.stores._postgres._columns import INSERTED, UPDATED, inserted, joined, updated
+from pacer.stores._postgres._migrate import as_bytes, bring_up_to_date, check_privileges
+from pacer.stores._postgres._session import Row, Session
+from pacer.stores._postgres._target import Target
+from pacer.stores._rows import SEQ, SORT_KEY, storable_text
+from pacer.stores._server._backend import (
+    FRONT,
+    Change,
+    Content,
+    Head,
+    JobExistsError,
+    Key,
+    Loaded,
+    Place,
+    Writing,
+)
+
+_UPDATED: Final = [f"u_{column.name}" for column in UPDATED]
+_INSERTED: Final = [f"i_{column.name}" for column in INSERTED]
+_JOBS_TABLE: Final = "pacer_jobs"
+
+
+def channel_of(schema: str, queue: str) -> str:
+    """What the workers of a queue listen to. Names of channels are short, those of queues need not be."""
+    digest = hashlib.sha256(json.dumps([schema, queue]).encode()).hexdigest()
+    return f"pacer_{digest[:32]}"
+
+
+@attrs.define(eq=False)
+class PostgresBackend:
+    """A `Backend`; see there."""
+
+    _target: Target
+    _queue: str
+    """Its name."""
+    _worker: str
+    _session: Session = attrs.field(init=False)
+    _channel: str = attrs.field(init=False)
+    _id: int | None = attrs.field(init=False, default=None)
+
+    def __attrs_post_init__(self) -> None:
+        self._session = Session(self._target)
+        self._channel = channel_of(self._target.schema, self._queue)
+
+    @property
+    def name(self) -> str:
+        """Which database this is."""
+        return self._session.name
+
+    @functools.cache  # noqa: B019 - it lives as long as the worker
+    def _sql(self, text: str) -> bytes:
+        return as_bytes(text, self._target.schema)
+
+    def _ask(self, text: str, **parameters: Any) -> list[Row]:
+        parameters["queue"] = self._number()
+        return self._session.rows(self._sql(text), parameters)
+
+    def _jobs(self, text: str, **parameters: Any) -> list[Row]:
+        return [joined(row) for row in self._ask(text, **parameters)]
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """Connect, check that the database may be used, and make or migrate what is missing."""
+        session, schema = self._session, self._target.schema
+        connection = session.connect()
+        with session.errors():
+            bring_up_to_date(connection, schema, self.name)
+            check_privileges(connection, schema, self.name)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._session.close()
+
+    def create(self, head: Head) -> None:
+        """Make the queue with this head, unless there is one."""
+        if self._find_queue() is None:
+            values = {**_head_values(head), "name": self._queue}
+            with self._session.errors():
+                self._session.connect().execute(self._sql(_writing.CREATE), values)
+        self._number()
+
+    def _find_queue(self) -> int | None:
+        rows = self._session.rows(self._sql(_sql.FIND_QUEUE), {"name": self._queue})
+        return rows[0][0] if rows else None
+
+    def _number(self) -> int:
+        if self._id is None:
+            self._id = self._find_queue()
+            if self._id is None:
+                raise self._gone()
+        return self._id
+
+    def _gone(self) -> CorruptStoreError:
+        msg = f"{self.name}: the queue {self._queue!r} was removed while it was in use. Start its workers again."
+        return CorruptStoreError(msg)
+
+    # -- commits -----------------------------------------------------------------------------------------------------
+
+    def load(self, known: int | None, lock: bool) -> Loaded:
+        """The queue as it is now; without its content if the version is the known one."""
+        number = self._number()
+        statement = (
+            self._sql(_sql.LOAD),
+            {"queue": number, "known": known, "worker": self._worker, "front": FRONT},
+        )
+        if lock:
+            rows = self._session.begin([(self._sql(_sql.LOCK), {"queue": number}), statement])
+        else:
+            rows = self._session.rows(*statement)
+        if not rows:
+            self._id = None
+            raise self._gone()
+        return _loaded(rows)
+
+    def write(self, writing: Writing) -> bool:
+        """Commit all of it, durably, and give up the lock. False if the version or the clock is not as supposed."""
+        session = self._session
+        statement, values = self._statement(writing)
+        try:
+            if session.in_transaction:
+                return bool(session.commit([(statement, values)]))
+            return bool(session.unguarded(statement, values))
+        except (errors.DivisionByZero, errors.SerializationFailure) as error:
+            session.failed(error)
+            return False
+        except errors.UniqueViolation as error:
+            raised = session.failed(error)
+            if error.diag.table_name == _JOBS_TABLE:
+                raise JobExistsError from None
+            raise raised from None
+        except psycopg.Error as error:
+            with session.errors():
+                raise error
+
+    def _statement(self, writing: Writing) -> tuple[bytes, dict[str, Any]]:
+        added = [one for one in writing.changes if one.was is Place.NOWHERE]
+        changed = [one for one in writing.changes if one.was is not Place.NOWHERE]
+        parts = _writing.Parts(
+            workers=bool(writing.workers),
+            mine=self._worker not in writing.workers,
+            changed=bool(changed),
+            added=bool(added),
+            unstaged=bool(writing.unstage),
+            notice=writing.notice is not None,
+        )
+        return self._commit_sql(parts), self._values(writing, added, changed)
+
+    @functools.cache  # noqa: B019 - it lives as long as the worker
+    def _commit_sql(self, parts: _writing.Parts) -> bytes:
+        return parts.statement(self._target.schema)
+
+    def _values(self, writing: Writing, added: Sequence[Change], changed: Sequence[Change]) -> dict[str, Any]:
+        values: dict[str, Any] = {
+            **_head_values(writing.head),
+            "queue": self._number(),
+            "version": writing.head.version - 1,
+            "time": writing.time,
+            "worker": writing.worker,
+            "commit": writing.commit,
+            "channel": self._channel,
+            "notice": writing.notice,
+            "unstage": list(writing.unstage),
+        }
+        if added:
+            values.update(zip(_INSERTED, inserted(added), strict=True))
+        if changed:
+            values.update(zip(_UPDATED, updated(changed), strict=True))
+        if writing.workers:
+            said = writing.workers.items()
+            values["workers"] = [worker for worker, _ in said]
+            values["until"] = [None if one is None else one[0] for _, one in said]
+            values["tasks"] = [None if one is None else one[1] for _, one in said]
+            values["commits"] = [writing.commit if worker == writing.worker else 0 for worker, _ in said]
+        return values
+
+    def unlock(self) -> None:
+        """Give up the lock, if there is one."""
+        self._session.rollback()
+
+    def promote(self, now: float) -> None:
+        """Make the delayed jobs ready that are due by then, under the lock if there is one."""
+        session, values = self._session, {"queue": self._number(), "now": now}
+        lock, promote = (self._sql(_sql.LOCK), values), (self._sql(_writing.PROMOTE), values)
+        with session.errors():
+            if session.in_transaction:
+                session.together([promote])
+            else:
+                session.begin([lock, promote])
+                session.commit([])
+
+    def prune(self, older_than: float, limit: int) -> int:
+        """Remove jobs that ended before then, the oldest first, in a commit of its own. Returns how many."""
+        ((count,),) = self._ask(_writing.PRUNE, older_than=older_than, limit=limit)
+        return int(count)
+
+    # -- reads -------------------------------------------------------------------------------------------------------
+
+    def in_order(self, after: Key, count: int) -> Sequence[Row]:
+        """Rows (`COLUMNS`) of the first ready jobs with larger keys, in order."""
+        return self._jobs(_sql.IN_ORDER, sort_key=after[0], seq=after[1], count=count)
+
+    def named(self, count: int) -> Sequence[Row]:
+        """Rows (`NAMED`) of the first ready jobs, in order."""
+        return self._ask(_sql.NAMED_IN_ORDER, count=count)
+
+    def ahead_of(self, key: Key) -> int:
+        """How many ready jobs have smaller keys."""
+        ((count,),) = self._ask(_sql.AHEAD_OF, sort_key=key[0], seq=key[1])
+        return int(count)
+
+    def delayed_before(self, ready_at: float, seq: int) -> int:
+        """How many delayed jobs become ready before one with these."""
+        ((count,),) = self._ask(_sql.DELAYED_BEFORE, ready_at=ready_at, seq=seq)
+        return int(count)
+
+    def find(self, job_ids: Sequence[str], uniques: Sequence[str]) -> Sequence[Row]:
+        """Rows (`COLUMNS`) of the jobs with these ids, and of those not ended with these unique keys."""
+        ids, keys = [one for one in job_ids if _storable(one)], [one for one in uniques if _storable(one)]
+        if not ids and not keys:
+            return []
+        return self._jobs(_sql.FIND[bool(ids), bool(keys)], ids=ids, uniques=keys)
+
+    def oldest(self, count: int) -> Sequence[Row]:
+        """Rows (`COLUMNS`) of the jobs that have waited longest, by arrival."""
+        return self._jobs(_sql.OLDEST, count=count)
+
+    def expired(self, now: float) -> Sequence[Row]:
+        """Rows (`COLUMNS`) of the waiting jobs whose time to start is over, by that time."""
+        return self._jobs(_sql.EXPIRED, now=now)
+
+    def kinds(self) -> Sequence[tuple[str, str | None]]:
+        """The tasks and homes of all that wait."""
+        return [(task, home) for task, home in self._ask(_sql.KINDS)]
+
+    def of_kind(self, task: str, home: str | None) -> Sequence[Row]:
+        """Rows (`COLUMNS`) of the waiting jobs of this task and home."""
+        return self._jobs(_sql.OF_KIND, task=task, home=home)
+
+    def batch(self, batch_id: str) -> Mapping[str, int]:
+        """How many jobs of the batch are in which state."""
+        if not _storable(batch_id):
+            return {}
+        return dict(self._ask(_sql.BATCH, batch=batch_id))  # type: ignore[arg-type]
+
+    def workers(self) -> Sequence[tuple[str, float, str]]:
+        """Those who have the queue open: their names, until when they are alive, and what they can run as JSON."""
+        return [(worker, until, tasks) for worker, until, tasks in self._ask(_sql.WORKERS)]
+
+    def staged(self, limit: int) -> Sequence[tuple[int, float, Row]]:
+        """The first jobs in the stage: their numbers there, when they came (server's clock), and rows (`COLUMNS`)."""
+        rows = self._ask(_sql.STAGED, limit=limit)
+        return [(number, came_at, joined(row)) for number, came_at, *rest in rows for row in [tuple(rest)]]
+
+
+def _storable(text: str) -> bool:
+    """Whether a job can have this as an id or a key; others are not found, and cannot be asked for."""
+    return "\0" not in text and storable_text(text) == text
+
+
+def _head_values(head: Head) -> dict[str, Any]:
+    return {
+        "state": head.state,
+        "parts": head.parts,
+        "offset": head.offset,
+        "at": head.at,
+        "ready": head.ready,
+        "delayed": head.delayed,
+        "seq": head.seq,
+        "arrivals": head.arrivals,
+        "roster": head.roster,
+    }
+
+
+def _loaded(rows: Sequence[Row]) -> Loaded:
+    width = _sql.QUEUE_WIDTH + 1
+    version, state, parts, offset, at, ready, delayed, seq, arrivals, roster, *rest = rows[0][1:width]
+    time, commit, news, last_sort_key, last_seq, next_due, next_expiry, people, staged = rest
+    head = Head(
+        version=version,
+        state=state,
+        parts=parts,
+        offset=offset,
+        at=at,
+        ready=ready,
+        delayed=delayed,
+        seq=seq,
+        arrivals=arrivals,
+        roster=roster,
+    )
+    content = None
+    if news:
+        content = Content(
+            running=[joined(row[width:]) for row in rows if row[0] == 1],
+            front=sorted((joined(row[width:]) for row in rows if row[0] == 2), key=_key),
+            last=None if last_seq is None else (last_sort_key, last_seq),
+            next_due=next_due,
+            next_expiry=next_expiry,
+            people=people,
+            staged=staged,
+        )
+    return Loaded(head, content, time, commit or 0)
+
+
+def _key(row: Row) -> Key:
+    return row[SORT_KEY], row[SEQ]

@@ -1,0 +1,179 @@
+"""Making and migrating the tables, and the checks made before they are touched."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import psycopg
+from psycopg import errors, sql
+
+from pacer._errors import CorruptStoreError, NewerSchemaError, NotOurStoreError, ReadOnlyStoreError, StoreError
+from pacer.stores._postgres._schema import MIGRATIONS, MIGRATIONS_TABLE, TABLES, VERSION
+
+_WRITTEN: Final = tuple(name for name in TABLES if name != "pacer_migrations")
+_PRIVILEGES: Final = "SELECT, INSERT, UPDATE, DELETE"
+
+_LOOK: Final = """
+SELECT c.relname, c.relkind, has_schema_privilege(n.oid, 'USAGE')
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relname = ANY(%s)
+"""
+_COLUMNS: Final = """
+SELECT a.attname FROM pg_catalog.pg_attribute a
+JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relname = 'pacer_migrations' AND a.attnum > 0
+"""
+_LACKING: Final = """
+SELECT c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relname = ANY(%s) AND NOT (
+    has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
+    AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))
+"""
+# Many processes may start at once. The lock is the transaction's, so that it holds through a pooler, too.
+_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('pacer migration of ' || %s, 0))"
+
+
+def _in_schema(text: str, schema: str) -> sql.Composed:
+    return sql.SQL(text).format(schema=sql.Identifier(schema))  # type: ignore[arg-type]
+
+
+def as_bytes(text: str, schema: str) -> bytes:
+    """The SQL with the schema's quoted name in the place of `{schema}`."""
+    return _in_schema(text, schema).as_bytes(None)
+
+
+def grants(schema: str, role: str = "<role>") -> str:
+    """The least privileges that a role needs to use the tables, as SQL."""
+    quoted = sql.Identifier(schema).as_string(None)
+    tables = ", ".join(f"{quoted}.{name}" for name in _WRITTEN)
+    return (
+        f"GRANT USAGE ON SCHEMA {quoted} TO {role}; GRANT SELECT ON {quoted}.pacer_migrations TO {role}; "
+        f"GRANT {_PRIVILEGES} ON {tables} TO {role};"
+    )
+
+
+def grants_advice(schema: str) -> str:
+    """What to do where privileges are missing."""
+    return f"Have the owner of the database run `pacer migrate`, and then: {grants(schema)}"
+
+
+def migration_sql(schema: str = "pacer", since: int = 0) -> str:
+    """All that `migrate` would do, as plain SQL to read, or to hand to a DBA.
+
+    Args:
+        schema: Where pacer's tables are to be.
+        since: The version that they have; 0: there are none.
+    """
+    statements = [sql.SQL("CREATE SCHEMA IF NOT EXISTS {};").format(sql.Identifier(schema)).as_string(None)]
+    if since == 0:
+        statements.append(_statement(MIGRATIONS_TABLE, schema))
+    for version, texts in enumerate(MIGRATIONS[since:], since + 1):
+        statements += [_statement(text, schema) for text in texts]
+        statements.append(_statement(f"INSERT INTO {{schema}}.pacer_migrations (version) VALUES ({version})", schema))
+    return "\n".join(["BEGIN;", *statements, "COMMIT;", ""])
+
+
+def _statement(text: str, schema: str) -> str:
+    return _in_schema(text, schema).as_string(None).strip() + ";"
+
+
+def version_of(connection: psycopg.Connection[Any], schema: str, name: str) -> int:
+    """The version of the tables; 0 if there are none. Raises a StoreError that says why they must not be used."""
+    found = connection.execute(_LOOK, (schema, list(TABLES))).fetchall()
+    tables = {table for table, _, _ in found}
+    if not tables:
+        return 0
+    _check_ours(connection, schema, name, tables, {kind for _, kind, _ in found})
+    if not all(usage for _, _, usage in found):
+        raise _lacking(schema, name, f"the schema {schema!r}")
+    try:
+        query = _in_schema("SELECT max(version) FROM {schema}.pacer_migrations", schema)
+        row = connection.execute(query).fetchone()
+    except errors.InsufficientPrivilege as error:
+        raise _lacking(schema, name, "pacer_migrations") from error
+    version = row[0] if row else None
+    if version is None:
+        msg = f"{name}: {schema}.pacer_migrations holds no version. Restore the schema from a backup."
+        raise CorruptStoreError(msg)
+    if version > VERSION:
+        msg = (
+            f"{name}: the schema {schema!r} was made by a newer version of pacer (tables of version {version}, this "
+            f"one knows {VERSION}); nothing was changed. Upgrade pacer-scheduler, or give another schema."
+        )
+        raise NewerSchemaError(msg)
+    if version == VERSION and tables != set(TABLES):
+        missing = ", ".join(sorted(set(TABLES) - tables))
+        msg = f"{name}: in the schema {schema!r} {missing} is missing. Restore the schema from a backup."
+        raise CorruptStoreError(msg)
+    return int(version)
+
+
+def _check_ours(
+    connection: psycopg.Connection[Any], schema: str, name: str, tables: set[str], kinds: set[str | bytes]
+) -> None:
+    columns = {column for (column,) in connection.execute(_COLUMNS, (schema,)).fetchall()}
+    kinds = {kind.decode() if isinstance(kind, bytes) else kind for kind in kinds}
+    if not {"version", "applied_at"} <= columns or not kinds <= {"r", "p"}:
+        msg = (
+            f"{name}: the schema {schema!r} holds something else by the name of {', '.join(sorted(tables))}; nothing "
+            "was changed. Give another schema."
+        )
+        raise NotOurStoreError(msg)
+
+
+def _lacking(schema: str, name: str, what: str) -> ReadOnlyStoreError:
+    return ReadOnlyStoreError(f"{name}: this role lacks privileges on {what}. {grants_advice(schema)}")
+
+
+def check_privileges(connection: psycopg.Connection[Any], schema: str, name: str) -> None:
+    """Raises ReadOnlyStoreError if the tables cannot be read and written."""
+    lacking = [table for (table,) in connection.execute(_LACKING, (schema, list(_WRITTEN))).fetchall()]
+    if lacking:
+        raise _lacking(schema, name, ", ".join(sorted(lacking)))
+
+
+def check_server(connection: psycopg.Connection[Any], name: str) -> None:
+    """Raises StoreError if it is a server, or a database, that pacer cannot be kept in."""
+    number = connection.info.server_version
+    if number < 140000:
+        msg = f"{name}: PostgreSQL {number // 10000} is too old; pacer needs 14 or later."
+        raise StoreError(msg)
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        msg = (
+            f"{name}: the database's encoding is {encoding}, in which not every text can be written. Make one with "
+            "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0."
+        )
+        raise StoreError(msg)
+
+
+def bring_up_to_date(connection: psycopg.Connection[Any], schema: str, name: str) -> tuple[int, int]:
+    """Make or migrate what is missing. Returns the versions before and after.
+
+    The connection is in autocommit mode. Errors of PostgreSQL itself are let through.
+    """
+    check_server(connection, name)
+    version = version_of(connection, schema, name)
+    if version == VERSION:
+        return version, version
+    with connection.transaction():
+        connection.execute("SET LOCAL statement_timeout = 0")
+        connection.execute("SET LOCAL lock_timeout = 0")
+        connection.execute(_LOCK, (schema,))
+        version = version_of(connection, schema, name)
+        if version == 0:
+            _make_schema(connection, schema)
+        for number, texts in enumerate(MIGRATIONS[version:], version + 1):
+            for text in texts:
+                connection.execute(_in_schema(text, schema), prepare=False)
+            connection.execute(
+                _in_schema("INSERT INTO {schema}.pacer_migrations (version) VALUES (%s)", schema), (number,)
+            )
+    return version, VERSION
+
+
+def _make_schema(connection: psycopg.Connection[Any], schema: str) -> None:
+    # IF NOT EXISTS asks for the privilege to make schemas even if there is nothing to make.
+    if connection.execute("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = %s", (schema,)).fetchone() is None:
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)), prepare=False)
+    connection.execute(_in_schema(MIGRATIONS_TABLE, schema), prepare=False)

@@ -1,0 +1,110 @@
+"""The statements, each of which is one round trip. How a queue is read."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pacer.stores._rows import COLUMNS as _COLUMNS
+from pacer.stores._rows import NAMED as _NAMED
+
+# Rows as in `_rows`, and after them what of payload and result is not text.
+COLUMNS: Final = _COLUMNS.replace("NULL", "NULL::float8") + ", payload_bytes, result_bytes"
+FACTS: Final = COLUMNS.replace("payload,", "NULL::text,", 1).replace("payload_bytes", "NULL::bytea")
+NAMED: Final = _NAMED.replace("NULL", "NULL::text", 1).replace("NULL,", "NULL::float8,", 1)
+
+_JOBS: Final = "FROM {schema}.pacer_jobs WHERE queue = %(queue)s"
+_WAITING: Final = f"{_JOBS} AND arrival IS NOT NULL"
+_READY: Final = f"{_WAITING} AND due IS NULL"
+_DELAYED: Final = f"{_JOBS} AND due IS NOT NULL"
+_SERVER_TIME: Final = "extract(epoch FROM clock_timestamp())::float8"
+
+HEAD_COLUMNS: Final = "state, parts, clock_offset, clock_at, ready, delayed, last_seq, arrivals, roster"
+
+# The queue, what belongs to it, and with what version it was so, as one statement sees it. Rows of three kinds, told
+# by their first column; the columns of the others are NULL.
+_QUEUE_ROW: Final = (
+    ("head.version", "bigint"),
+    ("head.state", "text"),
+    ("head.parts", "text"),
+    ("head.clock_offset", "float8"),
+    ("head.clock_at", "float8"),
+    ("head.ready", "bigint"),
+    ("head.delayed", "bigint"),
+    ("head.last_seq", "bigint"),
+    ("head.arrivals", "bigint"),
+    ("head.roster", "bigint"),
+    (_SERVER_TIME, "float8"),
+    (
+        "(SELECT commit FROM {schema}.pacer_workers WHERE queue = %(queue)s AND worker = %(worker)s)",
+        "bigint",
+    ),
+    ("news", "boolean"),
+    ("last.sort_key", "float8"),
+    ("last.seq", "bigint"),
+    (f"(SELECT due {_DELAYED} AND news ORDER BY due LIMIT 1)", "float8"),
+    (f"(SELECT expires_at {_WAITING} AND expires_at IS NOT NULL AND news ORDER BY expires_at LIMIT 1)", "float8"),
+    (
+        "(SELECT count(*) FROM {schema}.pacer_workers WHERE queue = %(queue)s AND alive_until IS NOT NULL AND news)",
+        "bigint",
+    ),
+    ("EXISTS (SELECT FROM {schema}.pacer_stage WHERE queue = %(queue)s AND news)", "boolean"),
+)
+QUEUE_WIDTH: Final = len(_QUEUE_ROW)
+_NO_QUEUE: Final = ", ".join(f"NULL::{kind}" for _, kind in _QUEUE_ROW)
+_NO_JOB: Final = ", ".join(["NULL"] * (COLUMNS.count(",") + 1))
+_IF_NEWS: Final = "AND (SELECT news FROM head)"
+
+LOAD: Final = f"""
+WITH head AS MATERIALIZED (
+    SELECT *, version IS DISTINCT FROM %(known)s::bigint AS news FROM {{schema}}.pacer_queues WHERE id = %(queue)s
+)
+SELECT 0 AS kind, {", ".join(text for text, _ in _QUEUE_ROW)}, {_NO_JOB}
+FROM head LEFT JOIN LATERAL (
+    SELECT sort_key, seq {_READY} AND news ORDER BY sort_key DESC, seq DESC LIMIT 1
+) AS last ON true
+UNION ALL
+SELECT 1, {_NO_QUEUE}, {FACTS} {_JOBS} AND state = 'running' {_IF_NEWS}
+UNION ALL
+(SELECT 2, {_NO_QUEUE}, {COLUMNS} {_READY} {_IF_NEWS} ORDER BY sort_key, seq LIMIT %(front)s)
+"""
+
+LOCK: Final = "SELECT FROM {schema}.pacer_queues WHERE id = %(queue)s FOR UPDATE"
+
+FIND_QUEUE: Final = "SELECT id FROM {schema}.pacer_queues WHERE name = %(name)s"
+
+IN_ORDER: Final = (
+    f"SELECT {COLUMNS} {_READY} AND (sort_key, seq) > (%(sort_key)s::float8, %(seq)s) "
+    "ORDER BY sort_key, seq LIMIT %(count)s"
+)
+NAMED_IN_ORDER: Final = f"SELECT {NAMED} {_READY} ORDER BY sort_key, seq LIMIT %(count)s"
+AHEAD_OF: Final = f"SELECT count(*) {_READY} AND (sort_key, seq) < (%(sort_key)s::float8, %(seq)s)"
+DELAYED_BEFORE: Final = f"SELECT count(*) {_DELAYED} AND (due, seq) < (%(ready_at)s::float8, %(seq)s)"
+
+_BY_ID: Final = f"SELECT {COLUMNS} {_JOBS} AND id = ANY(%(ids)s)"
+_BY_UNIQUE: Final = f"SELECT {COLUMNS} {_JOBS} AND unique_key = ANY(%(uniques)s) AND ended_at IS NULL"
+FIND: Final = {
+    (True, False): _BY_ID,
+    (False, True): _BY_UNIQUE,
+    (True, True): f"{_BY_ID} UNION ALL {_BY_UNIQUE} AND id <> ALL(%(ids)s)",
+}
+"""By whether ids are asked for, and whether unique keys are."""
+
+OLDEST: Final = f"SELECT {COLUMNS} {_WAITING} ORDER BY arrival LIMIT %(count)s"
+EXPIRED: Final = (
+    f"SELECT {COLUMNS} {_WAITING} AND expires_at IS NOT NULL AND expires_at <= %(now)s ORDER BY expires_at, seq"
+)
+KINDS: Final = f"SELECT DISTINCT task, home {_WAITING}"
+OF_KIND: Final = f"SELECT {COLUMNS} {_WAITING} AND task = %(task)s AND home IS NOT DISTINCT FROM %(home)s::text"
+BATCH: Final = f"SELECT state, count(*) {_JOBS} AND batch_id = %(batch)s GROUP BY state"
+WORKERS: Final = (
+    "SELECT worker, alive_until, tasks FROM {schema}.pacer_workers "
+    "WHERE queue = %(queue)s AND alive_until IS NOT NULL ORDER BY worker"
+)
+STAGED: Final = """
+SELECT number, extract(epoch FROM came_at)::float8,
+    id, task, payload, home, key, priority, cost, delay, timeout, retry, unique_key, batch_id, expires,
+    'queued', 0, 0.0::float8, 0.0::float8, 0.0::float8, NULL::float8, NULL::float8, NULL::float8, 0, NULL::float8,
+    0.0::float8, NULL::float8, NULL::float8, 0, 0, NULL::text, 0, 0.0::float8, false, NULL::float8, '', '',
+    NULL::text, payload_bytes, NULL::bytea
+FROM {schema}.pacer_stage WHERE queue = %(queue)s ORDER BY number LIMIT %(limit)s
+"""

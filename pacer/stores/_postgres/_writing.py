@@ -1,0 +1,151 @@
+"""The statements that change a queue. One commit is one statement, with what there is to change as arrays."""
+
+# ruff: noqa: S608 - SQL is put together from constants and quoted identifiers; values are always bound
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+
+from pacer.stores._postgres._columns import CHANGING, INSERTED, UPDATED, Column
+from pacer.stores._postgres._migrate import as_bytes
+from pacer.stores._server._backend import CLOCK_TOLERANCE
+
+CREATE: Final = """
+INSERT INTO {schema}.pacer_queues
+    (name, version, state, parts, clock_offset, clock_at, ready, delayed, last_seq, arrivals, roster)
+VALUES (%(name)s, 0, %(state)s, %(parts)s, %(offset)s, %(at)s, %(ready)s, %(delayed)s, %(seq)s, %(arrivals)s,
+    %(roster)s)
+ON CONFLICT (name) DO NOTHING
+"""
+
+# Whoever has committed meanwhile has changed the version: then there is no head, and nothing happens. An update reads
+# the clock before it waits for the lock of somebody else; what it returns is read afterwards.
+_HEAD: Final = f"""
+WITH head AS (
+    UPDATE {{schema}}.pacer_queues SET
+        version = version + 1, state = %(state)s, parts = %(parts)s, clock_offset = %(offset)s, clock_at = %(at)s,
+        ready = %(ready)s, delayed = %(delayed)s, last_seq = %(seq)s, arrivals = %(arrivals)s, roster = %(roster)s
+    WHERE id = %(queue)s AND version = %(version)s
+    RETURNING id, coalesce(
+        abs(extract(epoch FROM clock_timestamp())::float8 - %(time)s::float8) <= {CLOCK_TOLERANCE}, true
+    ) AS on_time
+)"""
+
+_MINE: Final = """, mine AS (
+    INSERT INTO {schema}.pacer_workers (queue, worker, commit) SELECT id, %(worker)s, %(commit)s FROM head
+    ON CONFLICT (queue, worker) DO UPDATE SET commit = excluded.commit, commit_at = excluded.commit_at
+)"""
+
+# Those that have left keep a row for a while: of a commit that was not answered it says whether it was made.
+_WORKERS: Final = """, said AS (
+    INSERT INTO {schema}.pacer_workers AS w (queue, worker, alive_until, tasks, commit)
+    SELECT head.id, t.* FROM head, unnest(%(workers)s::text[], %(until)s::float8[], %(tasks)s::text[],
+        %(commits)s::bigint[]) AS t (worker, alive_until, tasks, commit)
+    ON CONFLICT (queue, worker) DO UPDATE SET
+        alive_until = excluded.alive_until, tasks = excluded.tasks,
+        commit = greatest(w.commit, excluded.commit), commit_at = excluded.commit_at
+)"""
+
+_UNSTAGED: Final = """, unstaged AS (
+    DELETE FROM {schema}.pacer_stage AS s USING head WHERE s.queue = head.id AND s.number = ANY(%(unstage)s::bigint[])
+)"""
+
+_END: Final = " SELECT 1 / on_time::integer{notify} FROM head"
+_NOTIFY: Final = ", pg_notify(%(channel)s, %(notice)s)"
+
+
+def _arrays(prefix: str, columns: Sequence[Column]) -> str:
+    arrays = ", ".join(f"%({prefix}{column.name})s::{column.type}[]" for column in columns)
+    return f"unnest({arrays}) AS t ({', '.join(column.name for column in columns)})"
+
+
+def _update() -> str:
+    kept = {
+        "arrival": f"CASE WHEN {CHANGING[0].value} = 'queued' THEN coalesce(t.arrival, j.arrival) END",
+    }
+    sets = ", ".join(f"{column.name} = {kept.get(column.name, column.value)}" for column in CHANGING)
+    ended = ", ".join(
+        f"{name} = CASE WHEN t.ended_at IS NULL THEN j.{name} END" for name in ("payload", "payload_bytes")
+    )
+    return f""", changed AS (
+    UPDATE {{schema}}.pacer_jobs AS j SET {sets}, {ended}
+    FROM head, {_arrays("u_", UPDATED)}
+    WHERE j.queue = head.id AND j.id = t.id
+    RETURNING 1
+)"""
+
+
+def _insert(after: bool) -> str:
+    names = ", ".join(column.name for column in INSERTED)
+    values = ", ".join(column.value for column in INSERTED)
+    # A new job may have the unique key of one that ends in the same commit: that one goes first.
+    first = "(SELECT count(*) FROM changed) AS first, " if after else ""
+    return f""", added AS (
+    INSERT INTO {{schema}}.pacer_jobs (queue, {names})
+    SELECT head.id, {values} FROM head, {first}{_arrays("i_", INSERTED)}
+)"""
+
+
+@attrs.frozen
+class Parts:
+    """What there is in a commit, beside the queue's own row.
+
+    Attributes:
+        workers: Others than the writer, or the writer itself, come, go, or say that they are alive.
+        mine: The writer's row is not among those.
+        changed: There are jobs that were there before.
+        added: There are new ones.
+        unstaged: Some come from the stage.
+        notice: The others have to hear of it.
+    """
+
+    workers: bool
+    mine: bool
+    changed: bool
+    added: bool
+    unstaged: bool
+    notice: bool
+
+    def statement(self, schema: str) -> bytes:
+        """All of it as one statement. It gives a row if it was done, and divides by zero if it was not time."""
+        texts = [
+            _HEAD,
+            _MINE if self.mine else "",
+            _WORKERS if self.workers else "",
+            _update() if self.changed else "",
+            _insert(after=self.changed) if self.added else "",
+            _UNSTAGED if self.unstaged else "",
+            _END.format(notify=_NOTIFY if self.notice else ""),
+        ]
+        return as_bytes("".join(texts), schema)
+
+
+# The head is locked already.
+PROMOTE: Final = """
+WITH moved AS (
+    UPDATE {schema}.pacer_jobs SET due = NULL WHERE queue = %(queue)s AND due <= %(now)s RETURNING 1
+), counted AS (
+    SELECT count(*) AS number FROM moved
+)
+UPDATE {schema}.pacer_queues SET
+    version = version + 1, ready = ready + number, delayed = delayed - number, clock_at = greatest(clock_at, %(now)s)
+FROM counted WHERE id = %(queue)s
+"""
+
+# Two that do this at once do not wait for each other. What is known of workers that have left goes, too.
+PRUNE: Final = """
+WITH old AS (
+    DELETE FROM {schema}.pacer_workers
+    WHERE queue = %(queue)s AND alive_until IS NULL AND commit_at < now() - interval '1 hour'
+), removed AS (
+    DELETE FROM {schema}.pacer_jobs WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM {schema}.pacer_jobs
+        WHERE queue = %(queue)s AND ended_at IS NOT NULL AND ended_at < %(older_than)s
+        ORDER BY ended_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    )) RETURNING 1
+)
+SELECT count(*) FROM removed
+"""
