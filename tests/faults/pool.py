@@ -1,0 +1,156 @@
+"""A pool of worker processes that a test starts, kills, stops and wakes, and what the log says of them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import attrs
+import history
+import pool_worker
+from history import History
+from waiting import until
+
+
+@attrs.frozen
+class Process:
+    """One worker."""
+
+    name: str
+    pid: int
+
+
+@attrs.define(eq=False)
+class Pool:
+    """Workers on one queue.
+
+    Attributes:
+        plan: What each of them is told.
+        alive: Those that have not been killed.
+    """
+
+    plan: pool_worker.Plan
+    _nursery: subprocess.Popen[str]
+    _complaints: Path
+    alive: list[Process] = attrs.field(init=False, factory=list)
+    _numbers: Iterator[int] = attrs.field(init=False, factory=itertools.count)
+
+    # -- workers ------------------------------------------------------------------------------------------------------
+
+    def start(self, **more: Any) -> Process:
+        """One more; `more` is what it is told otherwise than the rest."""
+        plan = attrs.evolve(self.plan, **{"name": f"w{next(self._numbers)}", **more})
+        process = Process(plan.name, self._order({"start": attrs.asdict(plan)}))
+        self.alive.append(process)
+        return process
+
+    def kill(self, process: Process) -> None:
+        """As the kernel does when memory is short."""
+        self.note("killed", process)
+        os.kill(process.pid, signal.SIGKILL)
+        self.alive.remove(process)
+        status = self._order({"wait": process.pid})
+        assert status == -signal.SIGKILL, f"{process} ended by itself:\n{self._complaints.read_text()}"
+
+    def stop(self, process: Process) -> None:
+        """It does nothing any more until it is woken, and does not know it."""
+        os.kill(process.pid, signal.SIGSTOP)
+        self.note("stopped", process)
+
+    def wake(self, process: Process) -> None:
+        """It goes on where it was stopped."""
+        self.note("woken", process)
+        os.kill(process.pid, signal.SIGCONT)
+
+    def end(self) -> None:
+        """Kill all of them."""
+        for process in [*self.alive]:
+            self.kill(process)
+
+    def note(self, what: str, process: Process) -> None:
+        """Write down in the log what is done to a worker."""
+        pool_worker.Log(self.plan.log, process.name).write(what)
+
+    def _order(self, order: Any) -> int:
+        assert self._nursery.stdin is not None
+        assert self._nursery.stdout is not None
+        self._nursery.stdin.write(json.dumps(order) + "\n")
+        self._nursery.stdin.flush()
+        return int(self._nursery.stdout.readline())
+
+    # -- the log ------------------------------------------------------------------------------------------------------
+
+    @property
+    def log(self) -> Path:
+        return Path(self.plan.log)
+
+    def wait_for_lines(self, count: int) -> None:
+        """Wait until so many more things have happened."""
+        size = self.log.stat().st_size if self.log.exists() else 0
+        # A line is no shorter than 60 bytes and few are longer than 120.
+        self.until(lambda: self.log.exists() and self.log.stat().st_size >= size + 100 * count)
+
+    def wait_for(self, what: str, count: int = 1, *, who: str | None = None) -> None:
+        """Wait until something has happened so often from now on, to one worker or any."""
+        seen = self.log.stat().st_size if self.log.exists() else 0
+
+        def happened() -> bool:
+            with self.log.open() as file:
+                file.seek(seen)
+                lines = [line for line in file if line.endswith("\n")]
+            found = [entry for line in lines if (entry := json.loads(line))["what"] == what]
+            return sum(who in (None, entry["who"]) for entry in found) >= count
+
+        self.until(lambda: self.log.exists() and happened())
+
+    def until(self, look: Callable[[], object]) -> None:
+        """Wait, and say what the workers complained of if it is in vain."""
+        try:
+            until(look)
+        except AssertionError as error:
+            last = self.log.read_text()[-3000:] if self.log.exists() else ""
+            raise AssertionError(f"{error}\n{self._complaints.read_text()}\n{last}") from None
+
+    def finish(self) -> History:
+        """End all, drain the queue, and gather what there is to be checked."""
+        self.end()
+        entries = history.read(self.log)
+        asked = {entry.job for entry in entries if entry.what == "acknowledged"}
+        states, left = anyio.run(pool_worker.finish, attrs.evolve(self.plan, name="last"), asked)
+        assert (left["pending"], left["running"]) == (0, 0)
+        return History(history.read(self.log), states, pool_worker.INTERVAL, pool_worker.CONCURRENCY, self.plan.lease)
+
+
+@contextmanager
+def pool(plan: pool_worker.Plan, directory: Path) -> Iterator[Pool]:
+    """A pool with nobody in it yet; all are gone at the end."""
+    complaints = directory / "complaints"
+    with complaints.open("wb") as stderr:
+        nursery = subprocess.Popen(
+            [sys.executable, str(Path(pool_worker.__file__))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+    found = Pool(plan, nursery, complaints)
+    try:
+        with nursery:
+            try:
+                yield found
+            finally:
+                for process in found.alive:
+                    os.kill(process.pid, signal.SIGKILL)
+                assert nursery.stdin is not None
+                nursery.stdin.close()
+    finally:
+        found.alive.clear()
