@@ -1,4 +1,4 @@
-"""Whatever is done to it, a SQLite store answers as the memory store does, which is the reference.
+"""Whatever is done to it, a store answers as the memory store does, which is the reference.
 
 Two workers a store take turns, each with a connection and a memory of the queue of its own, so what one of them has
 missed of the other shows here.
@@ -6,15 +6,11 @@ missed of the other shows here.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
-import anyio
 import attrs
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pacer._errors import LeaseLostError, QueueFullError
@@ -28,7 +24,6 @@ from pacer.queues import EarliestDeadline, FairShare, Fifo, Lifo, Priority, Shor
 from pacer.queues._bounded import BoundedQueue
 from pacer.queues._max_wait import MaxWait
 from pacer.stores import MemoryStore
-from pacer.stores.sqlite import SqliteStore
 from pacer.testing import ManualClock
 
 TASKS = frozenset({"work", "other"})
@@ -85,6 +80,7 @@ class Bench:
     clock: ManualClock
     store: Store
     rules: Callable[[], Rules]
+    queue: str = "default"
     ledgers: dict[str, Any] = attrs.field(factory=dict)
     held: list[tuple[str, JobRecord]] = attrs.field(factory=list)
     blocks: dict[str, AsyncExitStack] = attrs.field(factory=dict)
@@ -92,7 +88,7 @@ class Bench:
     async def open(self, worker: str) -> None:
         """A worker comes, and looks at what there is."""
         self.blocks[worker] = AsyncExitStack()
-        ledger = await self.blocks[worker].enter_async_context(self.store.open("q", self.rules(), worker))
+        ledger = await self.blocks[worker].enter_async_context(self.store.open(self.queue, self.rules(), worker))
         self.ledgers[worker] = ledger
         await ledger.recover(TASKS)
 
@@ -198,8 +194,8 @@ def make_rules(queue: JobQueue, pacing: Any, concurrency: int) -> Rules:
     return Rules(queue, pacing, ExponentialBackoff(2, after=2), MovingAverage(), concurrency, max_recoveries=1)
 
 
-@given(
-    queue=st.sampled_from(
+CASES: dict[str, st.SearchStrategy[Any]] = {
+    "queue": st.sampled_from(
         [
             BoundedQueue(5),
             BoundedQueue(50),
@@ -218,38 +214,37 @@ def make_rules(queue: JobQueue, pacing: Any, concurrency: int) -> Rules:
             MaxWait(100.0, order=FairShare()),
         ]
     ),
-    pacing=st.sampled_from([Unpaced(), FixedPause(2), TokenBucket(1, per=3, burst=2)]),
-    concurrency=st.sampled_from([1, 3, 100]),
-    operations=st.lists(OPERATIONS, max_size=60),
-)
-@settings(
-    max_examples=120,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-def test_it_answers_as_the_memory_store(queue, pacing, concurrency, operations):
-    async def main() -> None:
-        with tempfile.TemporaryDirectory() as directory:
-            async with AsyncExitStack() as stack:
-                benches: list[Bench] = []
-                for make in (
-                    lambda clock: MemoryStore(clock=clock, lease=30),
-                    lambda clock: SqliteStore(Path(directory) / "jobs.db", clock=clock, lease=30, durability="process"),
-                ):
-                    clock = ManualClock()
-                    bench = Bench(clock, make(clock), lambda: make_rules(queue, pacing, concurrency))
-                    benches.append(bench)
-                    stack.push_async_callback(bench.close)
-                    for worker in WORKERS:
-                        await bench.open(worker)
-                await compare(*benches, operations)
-
-    anyio.run(main)
+    "pacing": st.sampled_from([Unpaced(), FixedPause(2), TokenBucket(1, per=3, burst=2)]),
+    "concurrency": st.sampled_from([1, 3, 100]),
+    "operations": st.lists(OPERATIONS, max_size=60),
+}
+"""What a store is compared with the memory store in: the parts of a queue, and what is done to it."""
 
 
-async def compare(memory: Bench, sqlite: Bench, operations: Sequence[Sequence[Any]]) -> None:
+async def check_like_memory(
+    make_store: Callable[[ManualClock], Store],
+    queue: JobQueue,
+    pacing: Any,
+    concurrency: int,
+    operations: Sequence[Sequence[Any]],
+    name: str = "default",
+) -> None:
+    """Do the same to a queue of this store as to one in memory, and see the same."""
+    async with AsyncExitStack() as stack:
+        benches: list[Bench] = []
+        for make in (lambda clock: MemoryStore(clock=clock, lease=30), make_store):
+            clock = ManualClock()
+            bench = Bench(clock, make(clock), lambda: make_rules(queue, pacing, concurrency), name)
+            benches.append(bench)
+            stack.push_async_callback(bench.close)
+            for worker in WORKERS:
+                await bench.open(worker)
+        await compare(*benches, operations)
+
+
+async def compare(memory: Bench, other: Bench, operations: Sequence[Sequence[Any]]) -> None:
     for number, operation in enumerate(operations):
-        expected, found = await memory.do(operation), await sqlite.do(operation)
+        expected, found = await memory.do(operation), await other.do(operation)
         assert found == expected, operation
         worker = WORKERS[number % 2]
-        assert await sqlite.seen(worker) == await memory.seen(worker), operation
+        assert await other.seen(worker) == await memory.seen(worker), operation
