@@ -20,11 +20,13 @@ from pacer._errors import NotEncodableError as NotEncodableError
 from pacer._errors import NotOurStoreError as NotOurStoreError
 from pacer._errors import NotRunningError as NotRunningError
 from pacer._errors import PacerError as PacerError
+from pacer._errors import PartsDifferError as PartsDifferError
 from pacer._errors import QueueFullError as QueueFullError
 from pacer._errors import ReadOnlyStoreError as ReadOnlyStoreError
 from pacer._errors import ResultUnavailableError as ResultUnavailableError
 from pacer._errors import StoreError as StoreError
 from pacer._errors import StoreUnavailableError as StoreUnavailableError
+from pacer._errors import TakenOverError as TakenOverError
 from pacer._errors import TaskError as TaskError
 from pacer._errors import Throttled as Throttled
 from pacer._errors import UnknownJobError as UnknownJobError
@@ -85,6 +87,7 @@ __all__ = [
     "Outcome",
     "OutcomeKind",
     "PacerError",
+    "PartsDifferError",
     "QueueFullError",
     "QueueState",
     "ReadOnlyStoreError",
@@ -99,6 +102,7 @@ __all__ = [
     "StoreError",
     "StoreUnavailableError",
     "Subscription",
+    "TakenOverError",
     "TaskError",
     "Throttled",
     "UnknownJobError",

@@ -20,6 +20,8 @@ PacerError
     ├── ReadOnlyStoreError  the file or its directory cannot be written
     ├── NewerSchemaError    a newer version of pacer wrote it
     ├── StoreUnavailableError  disk full, locked or failing: nothing was written, try again
+    ├── PartsDifferError    others run the queue with other settings
+    ├── TakenOverError      others have taken the queue over with other settings
     └── UnsupportedBackendError  the store does not run on this event loop
 Throttled                   raised *by* a job's function: the upstream said "not now"
 """
@@ -169,6 +171,55 @@ class NewerSchemaError(StoreError):
 
 class StoreUnavailableError(StoreError):
     """The store cannot do it now (disk full, locked, I/O error): nothing was written; the same call may work later."""
+
+
+class PartsDifferError(StoreError):
+    """Others have the queue open with other strategies or settings than this scheduler; nothing was changed.
+
+    Attributes:
+        queue: The queue's name.
+        differences: What differs, by name: what the others were given, and what this scheduler was.
+        gone_in: Seconds after which those of them that have been killed are known to be gone.
+    """
+
+    def __init__(self, queue: str, differences: Mapping[str, tuple[str, str]], gone_in: float) -> None:
+        super().__init__(queue, differences, gone_in)
+        self.queue = queue
+        self.differences = differences
+        self.gone_in = gone_in
+
+    def __str__(self) -> str:
+        return (
+            f"the queue {self.queue!r} is open elsewhere with other settings: {_listed(self.differences)}. Give all "
+            "schedulers of the queue the same settings, or this one another name; or stop the others first (one that "
+            f"was killed is known to be gone in {math.ceil(self.gone_in)} s); or start this one with takeover=True: "
+            "then the others finish what they run and take no more jobs."
+        )
+
+
+class TakenOverError(StoreError):
+    """A scheduler with `takeover=True` has given the queue other settings: this one takes no more jobs of it.
+
+    Attributes:
+        queue: The queue's name.
+        differences: What differs, by name: what the queue is run with now, and what this scheduler was given.
+    """
+
+    def __init__(self, queue: str, differences: Mapping[str, tuple[str, str]]) -> None:
+        super().__init__(queue, differences)
+        self.queue = queue
+        self.differences = differences
+
+    def __str__(self) -> str:
+        return (
+            f"the queue {self.queue!r} was taken over with other settings: {_listed(self.differences)}. This "
+            "scheduler finishes what it runs and takes no more jobs; start it again with the settings of the others, "
+            "or with another name."
+        )
+
+
+def _listed(differences: Mapping[str, tuple[str, str]]) -> str:
+    return "; ".join(f"{name} is {theirs} there, {ours} here" for name, (theirs, ours) in differences.items())
 
 
 class UnsupportedBackendError(StoreError, RuntimeError):

@@ -62,6 +62,8 @@ class Scheduler:
         max_recoveries: How many crashes a job may be interrupted by before it is dead; 3 by default.
         max_throttles: How often a job may be sent back by the upstream before it fails; 50 by default.
         stop_timeout: Seconds that running jobs get to end at a stop, before they are put back; 0 by default.
+        takeover: Take the queue over from schedulers that run with other strategies or settings, which then end what
+            they run and take no more jobs; by default (False) starting beside them raises `PartsDifferError`.
         observers: Told of every event; by default one `LoggingObserver()`. Pass your own tuple to replace it.
         seed: Of the random generator that jitter draws from; None (default) takes one from the system.
     """
@@ -80,6 +82,7 @@ class Scheduler:
     max_recoveries: int = attrs.field(default=3, validator=whole(0))
     max_throttles: int = attrs.field(default=50, validator=whole(0))
     stop_timeout: float = attrs.field(default=0.0, converter=seconds, validator=not_negative)
+    takeover: bool = False
     observers: Sequence[Observer] = attrs.field(factory=lambda: (LoggingObserver(),))
     seed: int | None = None
     _registry: TaskRegistry = attrs.field(init=False, factory=TaskRegistry, repr=False)
@@ -119,6 +122,7 @@ class Scheduler:
             observers=self.observers,
             slots=self._slots,
             stop_timeout=self.stop_timeout,
+            takeover=self.takeover,
         )
 
     @property

@@ -37,6 +37,7 @@ class Start:
     observers: Sequence[Observer]
     slots: int
     stop_timeout: float
+    takeover: bool
 
 
 @asynccontextmanager
@@ -44,7 +45,7 @@ async def session(start: Start) -> AsyncGenerator[Session]:
     """Open the store under a fresh worker id, work for as long as the block lasts, and leave no task behind."""
     worker_id, announce = os.urandom(8).hex(), Announcer(tuple(start.observers))
     failure: Exception | None = None
-    async with start.store.open(start.name, start.rules, worker_id) as ledger:
+    async with start.store.open(start.name, start.rules, worker_id, takeover=start.takeover) as ledger:
         rules = start.rules.on_clock(ledger.utc(0.0).timestamp())
         worker = Worker(ledger, start.store.codec, rules, start.registry, announce, start.slots)
         try:

@@ -15,7 +15,7 @@ from pacer._snapshot import Snapshot
 from pacer.protocols import When
 from pacer.simulation._simulated_job import SimulatedJob
 from pacer.stores._memory_ledger import MemoryLedger, QueueData
-from pacer.stores._parts import parts_of
+from pacer.stores._parts import Tenure
 
 TASK = "job"
 _TASKS = frozenset({TASK})
@@ -29,7 +29,9 @@ class VirtualLedger(MemoryLedger):
     @classmethod
     def opened(cls, rules: Rules, now: Callable[[], float], epoch: float) -> VirtualLedger:
         """On a queue that has never run a job."""
-        ledger = cls(QueueData(rules.initial(), parts_of(rules)), rules.on_clock(epoch), _WORKER, now, epoch, None, 0)
+        tenure = Tenure("simulation", rules)
+        data = QueueData(rules.initial(), tenure.text)
+        ledger = cls(data, rules.on_clock(epoch), tenure, _WORKER, now, epoch, None, 0)
         ledger.hello(_TASKS)
         return ledger
 

@@ -9,11 +9,15 @@ from typing import Final
 import attrs
 
 from pacer._job import JobRecord, JobState
+from pacer.stores._parts import LEFT_BEHIND
 from pacer.stores._queue import Ending, StoredQueue
 from pacer.stores._seams import Workers
 
 # Finished jobs removed at a time; more would keep others from writing.
 _PRUNE_AT_ONCE: Final = 500
+
+# The functions of a worker that runs none, as it is written down.
+NO_TASKS: Final = json.dumps([])
 
 Roster = tuple[int, frozenset[str]]
 """Which workers there are, as a number that changes with them, and all that those alive can run."""
@@ -34,6 +38,8 @@ class Care:
     def hello(self, tasks: frozenset[str]) -> float:
         """Note that this worker is alive and what it can run. Returns until when that holds."""
         queue, view = self._queue, self._queue.view
+        if view.retired:
+            tasks = frozenset()
         until, text = view.now + queue.lease, json.dumps(sorted(tasks))
         queue.known, queue.alive_until = tasks, until
         if self._table.tasks(queue.worker) != text:
@@ -56,6 +62,8 @@ class Care:
         Returns the jobs changed, and what `looked_at` is once that is committed.
         """
         view = self._queue.view
+        if view.retired:
+            return self._retire(), (view.roster, frozenset())
         alive, gone = self._workers()
         known = frozenset[str]().union(*alive.values())
         changed = self._recover_running(alive, known)
@@ -66,6 +74,19 @@ class Care:
             for worker in gone:
                 self.goodbye(worker)
         return changed, (view.roster, known)
+
+    def _retire(self) -> list[JobRecord]:
+        """Leave all to those who have taken the queue over, but for waiting jobs that only this worker could run."""
+        queue = self._queue
+        if self._table.tasks(queue.worker) != NO_TASKS:
+            self.hello(frozenset())
+        changed = []
+        for task, home in queue.table.kinds():
+            if home == queue.worker:
+                for job, delayed in queue.table.of_kind(task, home):
+                    queue.finish(job, delayed, JobState.STALE, LEFT_BEHIND)
+                    changed.append(job)
+        return changed
 
     def _workers(self) -> tuple[dict[str, frozenset[str]], list[str]]:
         view = self._queue.view

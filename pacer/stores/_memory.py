@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ from pacer._rules import Rules
 from pacer._validation import optional_seconds, positive, whole
 from pacer.codecs import InProcessCodec
 from pacer.stores._memory_ledger import MemoryLedger, QueueData
-from pacer.stores._parts import begin_anew_where_changed, parts_of
+from pacer.stores._parts import Tenure, begin_anew_where_changed
 
 
 @attrs.define(eq=False)
@@ -47,22 +48,29 @@ class MemoryStore:
     _queues: dict[str, QueueData] = attrs.field(init=False, factory=dict)
 
     @asynccontextmanager
-    async def open(self, queue: str, rules: Rules, worker: str) -> AsyncGenerator[MemoryLedger]:
+    async def open(
+        self, queue: str, rules: Rules, worker: str, *, takeover: bool = False
+    ) -> AsyncGenerator[MemoryLedger]:
         """Open one queue for one worker.
 
         Raises:
+            PartsDifferError: Others have it open with other strategies or settings, and `takeover` is False.
             StoreError: Another one has it open, and without a lease neither would hear of the other.
         """
-        data = self._queues.setdefault(queue, QueueData(rules.initial(), parts_of(rules)))
+        tenure = Tenure(queue, rules)
+        data = self._queues.setdefault(queue, QueueData(rules.initial(), tenure.text))
         if data.workers and self.lease is None:
             msg = (
                 f"the queue {queue!r} is open already; schedulers share it if the store has one: MemoryStore(lease=30)"
             )
             raise StoreError(msg)
-        data.state, data.parts = begin_anew_where_changed(data.state, data.parts, rules), parts_of(rules)
         clock = self._clock(data)
+        alive_until = max((until for until, _ in data.workers.values()), default=-math.inf)
+        tenure.check(data.parts, alive_until - clock(), takeover=takeover)
+        data.state, data.parts = begin_anew_where_changed(data.state, data.parts, rules), tenure.text
         epoch = time.time() - clock()
-        ledger = MemoryLedger(data, rules.on_clock(epoch), worker, clock, epoch, self.lease, self.keep_finished)
+        on_clock = rules.on_clock(epoch)
+        ledger = MemoryLedger(data, on_clock, tenure, worker, clock, epoch, self.lease, self.keep_finished)
         ledger.hello(frozenset())
         try:
             yield ledger

@@ -44,9 +44,9 @@ class Ending:
 class StoredQueue:
     """The operations, in the order in which a job meets them. None of them commits.
 
-    An operation that refuses (QueueFullError, LeaseLostError, NotEncodableError) does so before it has written
-    anything. None changes the records it is given beyond what the store fills in at admission, so that it can be run
-    again after a rollback.
+    An operation that refuses (QueueFullError, LeaseLostError, TakenOverError, NotEncodableError) does so before it has
+    written anything. None changes the records it is given beyond what the store fills in at admission, so that it can
+    be run again after a rollback.
     """
 
     table: Jobs
@@ -67,6 +67,7 @@ class StoredQueue:
 
     def add(self, records: Sequence[JobRecord]) -> Addition:
         """Admit all, or none."""
+        self.view.check_in_charge()
         encoded = [encode(record) for record in records]
         # One job, which is the usual case, is taken to be new until it turns out that it is not.
         fresh = records if len(records) == 1 else self._fresh(records)
@@ -152,7 +153,8 @@ class StoredQueue:
     # -- run ---------------------------------------------------------------------------------------------------------
 
     def claim(self, tasks: frozenset[str], limit: int) -> Claimed:
-        """Take jobs from the front, as far as the rules let them start now."""
+        """Take jobs from the front, as far as the rules let them start now, or a moment ahead."""
+        self.view.check_in_charge()
         view, now = self.view, self.view.now
         jobs: list[JobRecord] = []
         upcoming, blocked = _EMPTY, set[str | None]()
@@ -161,11 +163,11 @@ class StoredQueue:
             if (row[_TASK] not in tasks if home is None else home != self.worker) or row[_KEY] in blocked:
                 continue
             record = decode(row)
-            if record.expires_at is not None and record.expires_at <= now:
-                continue  # it was put back in this transaction; the next one takes it out
-            when = self.rules.next_start(view.state, now, record, len(view.running))
-            if when.at <= now:
-                self._start(record)
+            at, when = self._next_start(record, now + ahead)
+            if record.expires_at is not None and record.expires_at <= at:
+                continue  # its time is over by then; one of the next transactions takes it out
+            if when.at <= at:
+                self._start(record, at)
                 jobs.append(record)
                 if len(jobs) == limit:
                     return Claimed(jobs, _EMPTY, now)
@@ -346,5 +348,6 @@ class StoredQueue:
 
     def set_rate(self, rate: float | None) -> None:
         """Effective for all workers at once."""
+        self.view.check_in_charge()
         self.view.state = self.rules.set_rate(self.view.state, self.view.now, rate)
         self.view.dirty = True

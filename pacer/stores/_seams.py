@@ -94,6 +94,13 @@ class View(Protocol):
         """On the queue's clock."""
 
     @property
+    def retired(self) -> bool:
+        """Whether others have taken the queue over: this worker ends what it runs, and takes nothing more."""
+
+    def check_in_charge(self) -> None:
+        """Raises TakenOverError if they have."""
+
+    @property
     def now(self) -> float:
         """The time, the same during one transaction."""
 

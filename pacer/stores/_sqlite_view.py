@@ -4,11 +4,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -17,9 +16,9 @@ from pacer._rules import Rules
 from pacer._snapshot import LOOK_AHEAD, QueueState, Running, Snapshot
 from pacer.protocols import JobFacts
 from pacer.stores._lazily import Lazily
-from pacer.stores._parts import parts_of
+from pacer.stores._parts import Tenure
 from pacer.stores._rows import COLUMNS, FACTS, NAMED, FactsOnDemand, Row, decode, facts_of
-from pacer.stores._state import decode_state, encode_state, writable
+from pacer.stores._state import decode_state, encode_state, not_ours, writable
 
 _READY: Final = "FROM pacer_jobs WHERE queue = ? AND place IS NOT NULL"
 _DELAYED: Final = "FROM pacer_jobs WHERE queue = ? AND due IS NOT NULL"
@@ -49,8 +48,8 @@ class QueueView:
 
     cursor: sqlite3.Cursor
     queue: int
-    given: Rules
-    """The rules for a clock that is Unix time, which the queue's may not be."""
+    tenure: Tenure
+    """Its rules are for a clock that is Unix time, which the queue's may not be."""
     clock: Callable[[], float]
     rules: Rules = attrs.field(init=False)
     now: float = attrs.field(init=False, default=0.0)
@@ -66,6 +65,9 @@ class QueueView:
     _version: int | None = attrs.field(init=False, default=None)
     _written: QueueState | None = attrs.field(init=False, default=None)
     _state_text: str = attrs.field(init=False, default="")
+    _parts: str = attrs.field(init=False, default="")
+    _kept: dict[str, Any] = attrs.field(init=False, factory=dict)
+    """Learned states of others, which are written back as they are."""
     _front: list[Row] = attrs.field(init=False, factory=list)
     _read_up_to: Key = attrs.field(init=False, default=_BEFORE_ALL)
     _chunk: int = attrs.field(init=False, default=_FIRST_CHUNK)
@@ -77,7 +79,16 @@ class QueueView:
     # -- transactions ------------------------------------------------------------------------------------------------
 
     def __attrs_post_init__(self) -> None:
-        self.rules = self.given
+        self.rules = self.tenure.rules
+
+    @property
+    def retired(self) -> bool:
+        """Whether others have taken the queue over."""
+        return self.tenure.retired
+
+    def check_in_charge(self) -> None:
+        """Raises TakenOverError if they have."""
+        self.tenure.check_in_charge()
 
     def begin(self, writes: bool) -> bool:
         """Inside a new transaction: read what others have changed, look at the clock, and see who is due.
@@ -127,10 +138,10 @@ class QueueView:
 
     def _encoded_state(self) -> str:
         try:
-            return encode_state(self.state)
+            return encode_state(self.state, self._kept)
         except (TypeError, ValueError, RecursionError):  # a strategy has given what is no plain data
             self.state = writable(self.state, self._written or self.rules.initial(), self.rules)
-            return encode_state(self.state)
+            return encode_state(self.state, self._kept)
 
     def forget(self) -> None:
         """The transaction was rolled back: what is in memory may be wrong."""
@@ -139,7 +150,7 @@ class QueueView:
     def set_offset(self, offset: float) -> None:
         """By how much the queue's time is ahead of the wall clock; the rules may speak of the calendar."""
         if offset != self.offset:
-            self.offset, self.rules = offset, self.given.on_clock(-offset)
+            self.offset, self.rules = offset, self.tenure.rules.on_clock(-offset)
 
     def _load(self) -> None:
         row = self.cursor.execute(
@@ -152,9 +163,11 @@ class QueueView:
         text, parts, offset, last, self.ready, self.delayed, self._arrivals, self.roster, self._seq = row
         self.set_offset(offset)
         self.now = max(self.now, last)
-        if text != self._state_text or self._written is None:
+        if text != self._state_text or parts != self._parts or self._written is None:
+            self.tenure.look(parts)
+            self._kept = not_ours(text, parts, self.rules) if self.retired else {}
             self.state = decode_state(text, parts, self.rules)
-            self._state_text, self._written = text, self.state
+            self._state_text, self._parts, self._written = text, parts, self.state
         else:
             self.state = self._written
         running = self.cursor.execute(
@@ -338,28 +351,3 @@ class QueueView:
             ).fetchone()
             self._last = _BEFORE_ALL if row is None else (row[0], row[1])
         return self._last
-
-
-def open_queue(cursor: sqlite3.Cursor, name: str, rules: Rules) -> int:
-    """The number of the queue with this name; makes it if it is new, and counts what waits in it."""
-    row = cursor.execute("SELECT id, state, parts FROM pacer_queues WHERE name = ?", (name,)).fetchone()
-    parts = json.dumps(parts_of(rules))
-    if row is None:
-        cursor.execute(
-            "INSERT INTO pacer_queues (name, state, parts, clock_offset, clock_last, ready, delayed, last_seq, "
-            "arrivals, roster) VALUES (?, ?, ?, 0, 0, 0, 0, 0, 0, 0)",
-            (name, encode_state(rules.initial()), parts),
-        )
-        queue = cursor.lastrowid
-        assert queue is not None  # noqa: S101 - an INSERT has just succeeded
-        return queue
-    queue, text, old_parts = row
-    if parts != old_parts:
-        text = encode_state(decode_state(text, old_parts, rules))
-    (ready,) = cursor.execute(f"SELECT count(*) {_READY}", (queue,)).fetchone()
-    (delayed,) = cursor.execute(f"SELECT count(*) {_DELAYED}", (queue,)).fetchone()
-    cursor.execute(
-        "UPDATE pacer_queues SET state = ?, parts = ?, ready = ?, delayed = ? WHERE id = ?",
-        (text, parts, ready, delayed, queue),
-    )
-    return int(queue)

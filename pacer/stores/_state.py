@@ -12,7 +12,7 @@ import attrs
 from pacer._promises import NARROWEST, WIDEST
 from pacer._rules import Rules
 from pacer._snapshot import QueueState
-from pacer.stores._parts import LEARNING, part_of, parts_of
+from pacer.stores._parts import LEARNING, changed_parts, part_of
 
 _COUNTS: Final = frozenset({"failures", "succeeded", "failed", "throttled"})
 _NUMBERS: Final = frozenset(
@@ -25,14 +25,15 @@ _NUMBERS: Final = frozenset(
         "recent_retries",
         "recent_at",
         "promised_at",
+        "claimed_to",
     }
 )
 _SCALES: Final = frozenset({"low_scale", "high_scale"})
 
 
-def encode_state(state: QueueState) -> str:
-    """As JSON."""
-    return json.dumps(state.to_json(), separators=(",", ":"))
+def encode_state(state: QueueState, kept: Mapping[str, Any] | None = None) -> str:
+    """As JSON; with some of the learned states as they stood before, see `not_ours`."""
+    return json.dumps({**state.to_json(), **kept} if kept else state.to_json(), separators=(",", ":"))
 
 
 def writable(state: QueueState, last: QueueState, rules: Rules) -> QueueState:
@@ -51,16 +52,15 @@ def decode_state(text: str, parts: str, rules: Rules) -> QueueState:
 
     What could not be used is noted with the rules' guard, which reports it.
     """
-    initial = rules.initial()
-    data, old_parts = _mapping(text), _mapping(parts)
+    initial, data = rules.initial(), _mapping(text)
     if data is None:
         rules.guard.note(QueueState, "from_json", "the stored state cannot be read; the queue learns anew")
         return initial
     fresh = initial.to_json()
     wrong = [name for name in fresh if name not in LEARNING and not _usable(name, data.get(name, fresh[name]))]
-    now_parts = parts_of(rules)
+    changed = changed_parts(parts, rules)
     for name in LEARNING:
-        if (old_parts or {}).get(name) != now_parts[name]:
+        if name in changed:
             # Not a fault: somebody has chosen another strategy.
             data[name] = fresh[name]
         elif name not in data or not _same_shape(fresh[name], data[name]):
@@ -68,6 +68,19 @@ def decode_state(text: str, parts: str, rules: Rules) -> QueueState:
     if wrong:
         rules.guard.note(QueueState, "from_json", f"stored {', '.join(wrong)} cannot be used; learnt anew")
     return QueueState.from_json({**fresh, **data, **{name: fresh[name] for name in wrong}})
+
+
+def not_ours(text: str, parts: str, rules: Rules) -> dict[str, Any]:
+    """The learned states in this text in which the strategies of these rules have no say, as they stand.
+
+    A worker whose queue was taken over writes them back as it has found them.
+    """
+    data, initial, changed = _mapping(text) or {}, rules.initial(), changed_parts(parts, rules)
+    return {
+        name: data[name]
+        for name in LEARNING
+        if name in data and (name in changed or not _same_shape(getattr(initial, name), data[name]))
+    }
 
 
 def _mapping(text: str) -> dict[str, Any] | None:

@@ -19,15 +19,17 @@ from pacer._rules import Rules
 from pacer._validation import not_negative, one_of, positive, seconds
 from pacer.codecs import JsonCodec
 from pacer.protocols import Codec
-from pacer.stores._care import Care
+from pacer.stores._care import NO_TASKS, Care
 from pacer.stores._expiry import Expiry
 from pacer.stores._ledger import Desk, StoredLedger, opened
+from pacer.stores._parts import Tenure
 from pacer.stores._queue import StoredQueue
 from pacer.stores._sqlite_mirror import Mirror, StatusMirror
+from pacer.stores._sqlite_opening import open_queue
 from pacer.stores._sqlite_schema import inspect, prepare
 from pacer.stores._sqlite_table import JobTable, WorkerTable
 from pacer.stores._sqlite_transactions import SqliteThread, Transactions
-from pacer.stores._sqlite_view import QueueView, open_queue
+from pacer.stores._sqlite_view import QueueView
 
 __all__ = ["SqliteStore", "StatusMirror"]
 
@@ -85,10 +87,13 @@ class SqliteStore:
     clock: Callable[[], float] | None = attrs.field(default=None, kw_only=True)
 
     @asynccontextmanager
-    async def open(self, queue: str, rules: Rules, worker: str) -> AsyncGenerator[StoredLedger]:
+    async def open(
+        self, queue: str, rules: Rules, worker: str, *, takeover: bool = False
+    ) -> AsyncGenerator[StoredLedger]:
         """Open one queue for one worker.
 
         Raises:
+            PartsDifferError: Others have it open with other strategies or settings, and `takeover` is False.
             UnsupportedBackendError: The event loop is not asyncio's.
             StoreError: One of its kinds says why the file cannot be used; then nothing in it has been changed.
         """
@@ -97,7 +102,7 @@ class SqliteStore:
         except RuntimeError:
             msg = "SqliteStore runs on asyncio only (its driver, aiosqlite, does). On trio use MemoryStore."
             raise UnsupportedBackendError(msg) from None
-        opening = _Opening(self, queue, rules, worker)
+        opening = _Opening(self, Tenure(queue, rules), worker, takeover)
         transactions = Transactions(self.path, connecting=opening.inspect, connected=opening.set_up)
         async with opened(SqliteThread(transactions, self.busy_timeout), lambda: opening.desk, self) as ledger:
             yield ledger
@@ -108,9 +113,9 @@ class _Opening:
     """What happens on the database's thread when a worker opens a queue."""
 
     _store: SqliteStore
-    _queue: str
-    _rules: Rules
+    _tenure: Tenure
     _worker: str
+    _takeover: bool
     desk: Desk = attrs.field(init=False)
 
     def inspect(self) -> None:
@@ -120,11 +125,14 @@ class _Opening:
 
     def set_up(self, connection: sqlite3.Connection) -> Expiry:
         """Make or migrate what is missing."""
-        store, rules, cursor = self._store, self._rules, connection.cursor()
+        store, cursor = self._store, connection.cursor()
+        clock = store.clock or time.time
         mirror = None if store.mirror is None else Mirror(cursor, store.mirror)
 
         def open_here() -> int:
-            number = open_queue(cursor, self._queue, rules)
+            number, now = open_queue(cursor, self._tenure, wall=clock(), takeover=self._takeover)
+            # At once, so that no other can open the queue with other settings before this worker has said hello.
+            WorkerTable(cursor, number).note(self._worker, now + store.lease, NO_TASKS)
             if mirror is not None:
                 mirror.mark_stale()
             return number
@@ -136,7 +144,7 @@ class _Opening:
             busy_timeout=store.busy_timeout,
             set_up=open_here,
         )
-        view = QueueView(cursor, number, rules, store.clock or time.time)
+        view = QueueView(cursor, number, self._tenure, clock)
         queue = StoredQueue(JobTable(cursor, number, mirror), view, self._worker, store.lease)
         self.desk = Desk.of(queue, Care(WorkerTable(cursor, number), queue), FileClock(view))
         return self.desk.expiry

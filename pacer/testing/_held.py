@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import attrs
 
@@ -76,6 +76,10 @@ class _HeldLedger:
 
     def watch(self, changed: Callable[[], None], ended: Callable[[str | None], None]) -> None:
         self._ledger.watch(changed, ended)
+
+    def __getattr__(self, name: str) -> Any:
+        """What a ledger may leave out."""
+        return getattr(self._ledger, name)
 
     def now(self) -> float:
         return self._ledger.now()

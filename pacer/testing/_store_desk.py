@@ -95,9 +95,11 @@ class Desk:
         self.clock.advance(seconds)
         await ledger.settle(claimed.jobs[0], outcome, None)
 
-    def open(self, worker: str, queue: str = "default", **parts: Any) -> AbstractAsyncContextManager[Ledger]:
+    def open(
+        self, worker: str, queue: str = "default", *, takeover: bool = False, **parts: Any
+    ) -> AbstractAsyncContextManager[Ledger]:
         """One more worker."""
-        return self.store.open(queue, make_rules(**{**self.parts, **parts}), worker)
+        return self.store.open(queue, make_rules(**{**self.parts, **parts}), worker, takeover=takeover)
 
 
 @asynccontextmanager

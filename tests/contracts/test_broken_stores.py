@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import attrs
 import pytest
 from late_stores import LATE
+from other_parts import OTHER_PARTS
 
 from pacer import JobState, LeaseLostError, QueueFullError, Rules
 from pacer.protocols import Beat, Settled
@@ -27,10 +28,11 @@ class BrokenStore:
         return self.store.codec
 
     @asynccontextmanager
-    async def open(self, queue, rules, worker):
+    async def open(self, queue, rules, worker, *, takeover=False):
         change_rules = self.sabotage.get("rules", lambda rules: rules)
         queue = self.sabotage.get("queue", lambda queue: queue)(queue)
-        async with self.store.open(queue, change_rules(rules), worker) as ledger:
+        takeover = self.sabotage.get("takeover", lambda takeover: takeover)(takeover)
+        async with self.store.open(queue, change_rules(rules), worker, takeover=takeover) as ledger:
             self.sabotage.get("open", lambda ledger: None)(ledger)
             yield BrokenLedger(ledger, self.sabotage)
 
@@ -280,6 +282,7 @@ def forgets_the_order(ledger):
 SABOTAGE = {
     "check_order_has_one_state": {"open": forgets_the_order},
     **LATE,
+    **OTHER_PARTS,
     "check_clock": {"now": lambda ledger: 0.0},
     "check_positions": {"add": counts_from_zero},
     "check_all_or_nothing": {"add": admits_one_by_one},

@@ -392,8 +392,8 @@ class SlowLedger:
 
 class SlowStore(MemoryStore):
     @contextlib.asynccontextmanager
-    async def open(self, queue: str, rules: Any, worker: str) -> AsyncGenerator[Any]:
-        async with super().open(queue, rules, worker) as ledger:
+    async def open(self, queue: str, rules: Any, worker: str, *, takeover: bool = False) -> AsyncGenerator[Any]:
+        async with super().open(queue, rules, worker, takeover=takeover) as ledger:
             yield SlowLedger(ledger)
 
 

@@ -9,6 +9,7 @@ import textwrap
 from collections import Counter
 
 import pytest
+from sqlite_files import make_rules
 
 from pacer._job import JobState
 
@@ -132,7 +133,7 @@ async def test_after_a_kill_nothing_acknowledged_is_lost_and_the_rest_is_taken_o
     settled = {job_id for kind, job_id in words if kind == "settled"}
     assert added
 
-    async with file.open(queue="q", clock=None, lease=1000) as ledger:
+    async with file.open(queue="q", clock=None, lease=1000, rules=make_rules(concurrency=3)) as ledger:
         states = {job_id: await ledger.job(job_id) for job_id in added | settled}
         assert None not in states.values(), "what was acknowledged is there"
         assert {states[job_id].state for job_id in settled} <= {JobState.SUCCEEDED}
