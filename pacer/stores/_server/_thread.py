@@ -42,6 +42,8 @@ class ServerThread:
     _busy: int = attrs.field(init=False, default=0)
     _sent: dict[int, Values] = attrs.field(init=False, factory=dict)
     """Commits that the server has not answered, by number."""
+    _given_up: dict[int, Values] = attrs.field(init=False, factory=dict)
+    """Those of them for which nobody waits any more."""
 
     def __attrs_post_init__(self) -> None:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="pacer")
@@ -122,6 +124,7 @@ class ServerThread:
                 if not self._sent:
                     raise
                 if time.monotonic() > deadline:
+                    self._given_up.update(self._sent)
                     raise _unanswered(error) from error
                 self.unit.forget()
                 time.sleep(_ASK_AGAIN)
@@ -131,7 +134,7 @@ class ServerThread:
     def _attempt(self, batch: Sequence[Operation[Any]], lock: bool) -> bool:
         """Returns False if somebody else has committed meanwhile."""
         view, writes = self.view, any(one.writes for one in batch)
-        if lock or not writes or view.quiet < _QUIET or self._sent:
+        if lock or not writes or view.quiet < _QUIET or self._sent or self._given_up:
             view.look(lock=writes and (lock or self._busy > 0))
             self._busy = max(0, self._busy - 1)
         if view.committed in self._sent:
@@ -141,7 +144,7 @@ class ServerThread:
             return True
         if self.unit.begin(writes):
             self.unit.begin(True)  # which is as good: nothing has been written so far
-        values = self._run(batch)
+        values = self._run([*self._undone(), *batch])
         if not view.changed:
             return self._end_unchanged(values)
         self.unit.save()
@@ -153,6 +156,12 @@ class ServerThread:
         self._deliver(values)
         view.written()
         return True
+
+    def _undone(self) -> list[Operation[Any]]:
+        """What makes good for commits that turn out to have been made after all when their callers were gone."""
+        made = self._given_up.get(self.view.committed, ())
+        undone = [one.undo(value) for one, value in made if one.undo is not None]
+        return [one for one in undone if one is not None]
 
     def _end_unchanged(self, values: Values) -> bool:
         """There is nothing to commit; then what was taken to be true has to be."""
@@ -179,7 +188,7 @@ class ServerThread:
         return values
 
     def _deliver(self, values: Values) -> None:
-        self._sent = {}
+        self._sent, self._given_up = {}, {}
         self.view.work.checking = False
         self.unit.committed()
         for one, value in values:
