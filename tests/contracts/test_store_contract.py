@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from pacer.stores import MemoryStore
+from pacer.stores.postgres import PostgresStore
 from pacer.stores.sqlite import SqliteStore
 from pacer.testing import STORE_CHECKS, HeldStore, check_store
 
@@ -47,3 +48,20 @@ async def test_sqlite_store_keeps_the_contract(check, sqlite):
 async def test_a_held_sqlite_store_keeps_the_contract_in_virtual_time(sqlite):
     await check_store(lambda clock, lease: HeldStore(sqlite(clock, lease)))
     assert anyio.current_time() == 0, "no call of a held store takes virtual time"
+
+
+@pytest.fixture
+def postgres_stores(postgres, postgres_schema):
+    """Makes PostgreSQL stores, each in a schema of its own."""
+    numbers = itertools.count()
+    return lambda clock, lease: PostgresStore(
+        postgres.dsn, schema=f"{postgres_schema}-{next(numbers)}", clock=clock, lease=lease
+    )
+
+
+@pytest.mark.anyio
+@pytest.mark.asyncio_only
+@pytest.mark.real_time
+@pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__)
+async def test_postgres_store_keeps_the_contract(check, postgres_stores):
+    await check(postgres_stores)

@@ -16,6 +16,7 @@ from pacer._errors import CorruptStoreError
 from pacer.stores._postgres import _sql, _writing
 from pacer.stores._postgres._columns import INSERTED, UPDATED, inserted, joined, updated
 from pacer.stores._postgres._migrate import as_bytes, bring_up_to_date, check_privileges
+from pacer.stores._postgres._risks import risks_of
 from pacer.stores._postgres._session import Row, Session
 from pacer.stores._postgres._target import Target
 from pacer.stores._rows import SEQ, SORT_KEY, storable_text
@@ -33,6 +34,7 @@ from pacer.stores._server._backend import (
 
 _UPDATED: Final = [f"u_{column.name}" for column in UPDATED]
 _INSERTED: Final = [f"i_{column.name}" for column in INSERTED]
+_LONGEST_NOTICE: Final = 8000
 _JOBS_TABLE: Final = "pacer_jobs"
 
 
@@ -53,6 +55,7 @@ class PostgresBackend:
     _session: Session = attrs.field(init=False)
     _channel: str = attrs.field(init=False)
     _id: int | None = attrs.field(init=False, default=None)
+    _risks: Sequence[str] = attrs.field(init=False, default=())
 
     def __attrs_post_init__(self) -> None:
         self._session = Session(self._target)
@@ -74,6 +77,11 @@ class PostgresBackend:
     def _jobs(self, text: str, **parameters: Any) -> list[Row]:
         return [joined(row) for row in self._ask(text, **parameters)]
 
+    @property
+    def risks(self) -> Sequence[str]:
+        """What may be lost with the server as it is set up."""
+        return self._risks
+
     # -- life --------------------------------------------------------------------------------------------------------
 
     def connect(self) -> None:
@@ -83,6 +91,7 @@ class PostgresBackend:
         with session.errors():
             bring_up_to_date(connection, schema, self.name)
             check_privileges(connection, schema, self.name)
+            self._risks = risks_of(connection, self.name)
 
     def close(self) -> None:
         """Disconnect."""
@@ -175,7 +184,7 @@ class PostgresBackend:
             "worker": writing.worker,
             "commit": writing.commit,
             "channel": self._channel,
-            "notice": writing.notice,
+            "notice": _fitting(writing.notice),
             "unstage": list(writing.unstage),
         }
         if added:
@@ -257,7 +266,7 @@ class PostgresBackend:
         """How many jobs of the batch are in which state."""
         if not _storable(batch_id):
             return {}
-        return dict(self._ask(_sql.BATCH, batch=batch_id))  # type: ignore[arg-type]
+        return dict(self._ask(_sql.BATCH, batch=batch_id))
 
     def workers(self) -> Sequence[tuple[str, float, str]]:
         """Those who have the queue open: their names, until when they are alive, and what they can run as JSON."""
@@ -272,6 +281,11 @@ class PostgresBackend:
 def _storable(text: str) -> bool:
     """Whether a job can have this as an id or a key; others are not found, and cannot be asked for."""
     return "\0" not in text and storable_text(text) == text
+
+
+def _fitting(notice: str | None) -> str | None:
+    """The notice, unless it is longer than PostgreSQL takes: an empty one says to look at everything."""
+    return notice if notice is None or len(notice.encode("utf-8", "replace")) < _LONGEST_NOTICE else ""
 
 
 def _head_values(head: Head) -> dict[str, Any]:

@@ -19,8 +19,10 @@ _KINDS: Final[tuple[tuple[type[psycopg.Error] | tuple[type[psycopg.Error], ...],
     (
         errors.ReadOnlySqlTransaction,
         ReadOnlyStoreError,
-        "The server takes no writes: it is a standby, or default_transaction_read_only is on. Give the primary's "
-        "address, or several with target_session_attrs=read-write.",
+        (
+            "The server takes no writes: it is a standby, or default_transaction_read_only is on. Give the primary's "
+            "address, or several with target_session_attrs=read-write."
+        ),
     ),
     (
         (errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName, errors.UndefinedFunction),

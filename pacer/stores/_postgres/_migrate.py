@@ -29,12 +29,13 @@ WHERE n.nspname = %s AND c.relname = ANY(%s) AND NOT (
     has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
     AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))
 """
+_APPLIED: Final = "INSERT INTO {schema}.pacer_migrations (version) VALUES ({version})"
 # Many processes may start at once. The lock is the transaction's, so that it holds through a pooler, too.
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('pacer migration of ' || %s, 0))"
 
 
 def _in_schema(text: str, schema: str) -> sql.Composed:
-    return sql.SQL(text).format(schema=sql.Identifier(schema))  # type: ignore[arg-type]
+    return sql.SQL(text).format(schema=sql.Identifier(schema))
 
 
 def as_bytes(text: str, schema: str) -> bytes:
@@ -69,7 +70,7 @@ def migration_sql(schema: str = "pacer", since: int = 0) -> str:
         statements.append(_statement(MIGRATIONS_TABLE, schema))
     for version, texts in enumerate(MIGRATIONS[since:], since + 1):
         statements += [_statement(text, schema) for text in texts]
-        statements.append(_statement(f"INSERT INTO {{schema}}.pacer_migrations (version) VALUES ({version})", schema))
+        statements.append(_statement(_APPLIED.format(schema="{schema}", version=version), schema))
     return "\n".join(["BEGIN;", *statements, "COMMIT;", ""])
 
 
@@ -166,9 +167,7 @@ def bring_up_to_date(connection: psycopg.Connection[Any], schema: str, name: str
         for number, texts in enumerate(MIGRATIONS[version:], version + 1):
             for text in texts:
                 connection.execute(_in_schema(text, schema), prepare=False)
-            connection.execute(
-                _in_schema("INSERT INTO {schema}.pacer_migrations (version) VALUES (%s)", schema), (number,)
-            )
+            connection.execute(_in_schema(_APPLIED.format(schema="{schema}", version=number), schema), prepare=False)
     return version, VERSION
 
 

@@ -83,15 +83,15 @@ WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0
 
 # Each answers its questions from its own order: none of them sorts, and only `kinds` looks at all that waits.
 _INDEXES: Final = (
-    "CREATE INDEX pacer_jobs_ready ON {schema}.pacer_jobs (queue, sort_key, seq) "
-    "WHERE arrival IS NOT NULL AND due IS NULL",
+    """CREATE INDEX pacer_jobs_ready ON {schema}.pacer_jobs (queue, sort_key, seq)
+    WHERE arrival IS NOT NULL AND due IS NULL""",
     "CREATE INDEX pacer_jobs_due ON {schema}.pacer_jobs (queue, due, seq) WHERE due IS NOT NULL",
     "CREATE INDEX pacer_jobs_arrival ON {schema}.pacer_jobs (queue, arrival) WHERE arrival IS NOT NULL",
     "CREATE INDEX pacer_jobs_running ON {schema}.pacer_jobs (queue) WHERE state = 'running'",
-    "CREATE INDEX pacer_jobs_expiry ON {schema}.pacer_jobs (queue, expires_at) "
-    "WHERE expires_at IS NOT NULL AND arrival IS NOT NULL",
-    "CREATE UNIQUE INDEX pacer_jobs_unique ON {schema}.pacer_jobs (queue, unique_key) "
-    "WHERE unique_key IS NOT NULL AND ended_at IS NULL",
+    """CREATE INDEX pacer_jobs_expiry ON {schema}.pacer_jobs (queue, expires_at)
+    WHERE expires_at IS NOT NULL AND arrival IS NOT NULL""",
+    """CREATE UNIQUE INDEX pacer_jobs_unique ON {schema}.pacer_jobs (queue, unique_key)
+    WHERE unique_key IS NOT NULL AND ended_at IS NULL""",
     "CREATE INDEX pacer_jobs_batch ON {schema}.pacer_jobs (queue, batch_id, state) WHERE batch_id IS NOT NULL",
     "CREATE INDEX pacer_jobs_finished ON {schema}.pacer_jobs (queue, ended_at) WHERE ended_at IS NOT NULL",
 )

@@ -1,5 +1,7 @@
 """The statements, each of which is one round trip. How a queue is read."""
 
+# ruff: noqa: S608 - SQL is put together from constants and quoted identifiers; values are always bound
+
 from __future__ import annotations
 
 from typing import Final
@@ -9,6 +11,14 @@ from pacer.stores._rows import NAMED as _NAMED
 
 # Rows as in `_rows`, and after them what of payload and result is not text.
 COLUMNS: Final = _COLUMNS.replace("NULL", "NULL::float8") + ", payload_bytes, result_bytes"
+# Of a job that waits in front: large arguments are asked for when it starts, which may be after many looks at it.
+_LARGE: Final = 4096
+_LIGHT: Final = (
+    f"(home IS NOT NULL OR coalesce(octet_length(payload), 0) + coalesce(octet_length(payload_bytes), 0) <= {_LARGE})"
+)
+FRONT_COLUMNS: Final = COLUMNS.replace("payload,", f"CASE WHEN {_LIGHT} THEN payload END,", 1).replace(
+    ", payload_bytes,", f", CASE WHEN {_LIGHT} THEN payload_bytes END,"
+)
 FACTS: Final = COLUMNS.replace("payload,", "NULL::text,", 1).replace("payload_bytes", "NULL::bytea")
 NAMED: Final = _NAMED.replace("NULL", "NULL::text", 1).replace("NULL,", "NULL::float8,", 1)
 
@@ -65,7 +75,7 @@ FROM head LEFT JOIN LATERAL (
 UNION ALL
 SELECT 1, {_NO_QUEUE}, {FACTS} {_JOBS} AND state = 'running' {_IF_NEWS}
 UNION ALL
-(SELECT 2, {_NO_QUEUE}, {COLUMNS} {_READY} {_IF_NEWS} ORDER BY sort_key, seq LIMIT %(front)s)
+(SELECT 2, {_NO_QUEUE}, {FRONT_COLUMNS} {_READY} {_IF_NEWS} ORDER BY sort_key, seq LIMIT %(front)s)
 """
 
 LOCK: Final = "SELECT FROM {schema}.pacer_queues WHERE id = %(queue)s FOR UPDATE"
@@ -73,7 +83,7 @@ LOCK: Final = "SELECT FROM {schema}.pacer_queues WHERE id = %(queue)s FOR UPDATE
 FIND_QUEUE: Final = "SELECT id FROM {schema}.pacer_queues WHERE name = %(name)s"
 
 IN_ORDER: Final = (
-    f"SELECT {COLUMNS} {_READY} AND (sort_key, seq) > (%(sort_key)s::float8, %(seq)s) "
+    f"SELECT {FRONT_COLUMNS} {_READY} AND (sort_key, seq) > (%(sort_key)s::float8, %(seq)s) "
     "ORDER BY sort_key, seq LIMIT %(count)s"
 )
 NAMED_IN_ORDER: Final = f"SELECT {NAMED} {_READY} ORDER BY sort_key, seq LIMIT %(count)s"

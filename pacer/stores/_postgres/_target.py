@@ -49,7 +49,9 @@ def redacted(dsn: str) -> str:
     found = conninfo_to_dict(dsn)
     host = str(found.get("host") or found.get("hostaddr") or "")
     port = str(found.get("port") or _PORT)
-    where = f"[local socket{f' {host}' if host else ''}]:{port}" if not host or host.startswith("/") else _at(host, port)
+    where = (
+        f"[local socket{f' {host}' if host else ''}]:{port}" if not host or host.startswith("/") else _at(host, port)
+    )
     user, name = found.get("user"), found.get("dbname")
     return f"postgresql://{f'{user}@' if user else ''}{where}/{name or user or ''}"
 
@@ -100,7 +102,7 @@ class Target:
         arguments = {**own, **given, "client_encoding": "utf8", "autocommit": True}
         if self.pooled:
             return {**arguments, "prepare_threshold": None}
-        words = [given.get("options") or "", *(f"-c {name}={value}" for name, value in self._session().items())]
+        words = [str(given.get("options") or ""), *(f"-c {name}={value}" for name, value in self._session().items())]
         return {**arguments, "prepare_threshold": 0, "options": " ".join(words).strip()}
 
     def _session(self) -> Mapping[str, str]:
