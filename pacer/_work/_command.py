@@ -44,6 +44,12 @@ def worker(
     drain: Annotated[
         bool, typer.Option("--drain", help="Exit when no job waits and none runs, here or in any other process.")
     ] = False,
+    takeover: Annotated[
+        bool,
+        typer.Option(
+            "--takeover", help="Take the queue over from processes with other settings, for this start: a release."
+        ),
+    ] = False,
     log_level: Annotated[
         Level | None, typer.Option(help="Of pacer's own lines; by default what your application says, or info.")
     ] = None,
@@ -63,7 +69,8 @@ def worker(
     try:
         found = load(scheduler)
         set_up_log(None if log_level is None else log_level.value)
-        code = run_worker(found, Options(concurrency=concurrency, stop_timeout=stop_timeout, drain=drain), _say)
+        options = Options(concurrency=concurrency, stop_timeout=stop_timeout, drain=drain, takeover=takeover)
+        code = run_worker(found, options, _say)
     except WorkError as error:
         typer.echo(f"pacer worker: {error}", err=True)
         raise typer.Exit(error.code) from None

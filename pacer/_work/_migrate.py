@@ -12,9 +12,9 @@ import typer
 from pacer import StoreError, StoreUnavailableError
 from pacer._cli import missing
 from pacer._work._errors import CANNOT_START, STORE_AWAY, USAGE, WorkError
-from pacer.stores._from_url import StoreUrl, redacted
+from pacer.stores._from_url import StoreUrl
 from pacer.stores._sqlite_errors import store_error
-from pacer.stores._sqlite_schema import VERSION, inspect, prepare
+from pacer.stores._sqlite_schema import VERSION, check_version, inspect, prepare
 
 # Seconds that other processes get to end a transaction on the file.
 _PATIENCE: Final = 5.0
@@ -82,10 +82,14 @@ def _file(path: Path) -> str:
     except sqlite3.Error as error:
         raise store_error(error, path, "opening the store") from error
     try:
+        there = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'pacer_schema'").fetchone()
+        before = check_version(connection, path) if there else 0
         prepare(connection, path, synchronous="FULL", busy_timeout=_PATIENCE, set_up=lambda: None)
+    except sqlite3.Error as error:
+        raise store_error(error, path, "migrating") from error
     finally:
         connection.close()
-    return f"{path}: the tables are those of version {VERSION}"
+    return _told(str(path), before, VERSION)
 
 
 def _postgres(url: StoreUrl, schema: str | None, *, print_sql: bool) -> list[str]:
@@ -94,7 +98,15 @@ def _postgres(url: StoreUrl, schema: str | None, *, print_sql: bool) -> list[str
     except ModuleNotFoundError as error:
         raise WorkError(missing(error, url.kind.extra).removeprefix("pacer: ")) from None
     where = {} if schema is None else {"schema": schema}
-    if print_sql:
-        return [postgres.migration_sql(**where)]
-    postgres.migrate(url.location, **where)
-    return [f"{redacted(url.location)}: the tables are those of this version"]
+    try:
+        if print_sql:
+            return [postgres.migration_sql(**where).rstrip()]
+        return [_told(url.shown, *postgres.migrate(url.location, **where))]
+    except ValueError as error:  # a DSN or a name that is none
+        raise WorkError(str(error), USAGE) from error
+
+
+def _told(name: str, before: int, after: int) -> str:
+    if before == after:
+        return f"{name}: the tables are of version {after} already"
+    return f"{name}: the tables are now of version {after}" + (f", they were of {before}" if before else "")

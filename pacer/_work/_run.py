@@ -28,6 +28,7 @@ class Options:
     concurrency: int | None = None
     stop_timeout: float | None = None
     drain: bool = False
+    takeover: bool = False
 
 
 def run_worker(scheduler: Scheduler, options: Options, say: Callable[[str], None]) -> int:
@@ -43,6 +44,7 @@ def run_worker(scheduler: Scheduler, options: Options, say: Callable[[str], None
         scheduler.stop_timeout = options.stop_timeout
     elif not scheduler.stop_timeout:
         scheduler.stop_timeout = GRACE
+    scheduler.takeover = scheduler.takeover or options.takeover
     scheduler.observers = (*scheduler.observers, tally)
 
     async def main() -> int:

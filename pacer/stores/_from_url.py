@@ -43,7 +43,9 @@ _KINDS: Final = {
     "postgres": _POSTGRES,
     "redis": _REDIS,
     "rediss": _REDIS,
+    "unix": _REDIS,
 }
+_WORDS: Final = re.compile(r"\s*[a-z_]+\s*=")
 
 
 @attrs.frozen
@@ -60,7 +62,9 @@ class StoreUrl:
 
     @classmethod
     def parse(cls, url: str) -> StoreUrl:
-        """Raises ValueError, without the password."""
+        """Raises ValueError, without the password. A DSN in words (host=... dbname=...) is PostgreSQL's."""
+        if _WORDS.match(url):
+            return cls(_POSTGRES, url)
         scheme, separator, rest = url.partition("://")
         # What SQLAlchemy calls a driver is none of ours: postgresql+asyncpg names the same database.
         scheme = scheme.lower().partition("+")[0]
@@ -69,6 +73,11 @@ class StoreUrl:
             raise ValueError(msg)
         kind = _KINDS[scheme]
         return cls(kind, _path(url, rest) if kind is _SQLITE else f"{scheme}://{rest}")
+
+    @property
+    def shown(self) -> str:
+        """For people: without the password."""
+        return redacted(self.location)
 
     def store(self, **settings: Any) -> Store:
         """The store, with these settings.

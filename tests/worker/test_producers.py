@@ -27,9 +27,14 @@ def sqlite(path: Path) -> Store:
     return HeldStore(SqliteStore(path / "jobs.db", durability="process", lease=LEASE, clock=clock))
 
 
+def stranger_on(store: Store, **settings: Any) -> Scheduler:
+    """The scheduler of one process, on the same queue, that knows no task."""
+    return Scheduler(store=store, pacing=FixedPause(10), **settings)
+
+
 def scheduler_on(store: Store, **settings: Any) -> tuple[Scheduler, Any]:
     """The scheduler of one process, and its task."""
-    scheduler = Scheduler(store=store, pacing=FixedPause(10), **settings)
+    scheduler = stranger_on(store, **settings)
 
     @scheduler.task(name="work")
     async def work(n: int) -> int:
@@ -65,10 +70,10 @@ def test_jobs_wait_for_a_worker_as_long_as_a_process_lives_that_knows_their_func
         async with producer:
             receipt = await producer.enqueue(work, 1)
             for _ in range(3):  # workers that do not know it come and go
-                async with Scheduler(store=sqlite(tmp_path)):
+                async with stranger_on(sqlite(tmp_path)):
                     await anyio.sleep(LEASE * 2)
             assert (await producer.job(receipt.job_id)).state is JobState.QUEUED
-        async with Scheduler(store=sqlite(tmp_path)) as stranger:
+        async with stranger_on(sqlite(tmp_path)) as stranger:
             assert (await stranger.job(receipt.job_id)).state is JobState.STALE
 
     run_virtual(main)
