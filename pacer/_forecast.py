@@ -38,7 +38,11 @@ def forecast_start(rules: Rules, snapshot: Snapshot, job: JobFacts, position: in
     steps = min(position, EXACT_JOBS)
     jobs = [*_ahead(snapshot, job, steps - 1), facts(job)]
     ahead = _predicted(rules, snapshot, jobs[:-1])
-    running = [(rules.predict(snapshot.queue, run.job), snapshot.now - run.started_at) for run in snapshot.running]
+    running = [
+        # A start may have been given out ahead of the clock.
+        (rules.predict(snapshot.queue, run.job), max(0.0, snapshot.now - run.started_at))
+        for run in snapshot.running
+    ]
     chosen = courses(running, ahead)
     ways = _rolled(rules, snapshot, jobs, chosen)
     if ways is None:

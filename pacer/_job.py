@@ -79,6 +79,7 @@ class Outcome:
         hold: Seconds for which the backoff policy holds the queue because of this outcome. Filled in by the rules.
         foretold: The run is one of a forecast, which takes it to succeed: settle what it was charged, but learn nothing
             from it.
+        unused: The job was given a start, and given back before its function was called (ignored): nothing was used.
     """
 
     kind: OutcomeKind
@@ -89,6 +90,7 @@ class Outcome:
     limits: tuple[LimitReport, ...] = ()
     hold: float = 0.0
     foretold: bool = False
+    unused: bool = False
 
 
 @attrs.frozen

@@ -35,6 +35,7 @@ OnCrash = Literal["rerun", "stale"]
 
 _PAUSED = When(math.inf, on_event=True, reason="paused by hand", by_hand=True)
 INTERRUPTED = Outcome(OutcomeKind.IGNORED)
+UNUSED = Outcome(OutcomeKind.IGNORED, unused=True)
 EXPIRED = "it had not started by the time after which it is of no use"
 # A throttled queue is held at least this long: "retry after 0" may not spin. If neither the upstream nor the backoff
 # policy names a time, the upstream, which has just said "too many", is not asked again at once.
@@ -157,6 +158,11 @@ class Rules:
 
     # -- start -------------------------------------------------------------------------------------------------------
 
+    @property
+    def starts_ahead(self) -> bool:
+        """Whether start times may be given out ahead of the clock; see `PacingPolicy`."""
+        return bool(getattr(self.pacing, "starts_ahead", False))
+
     def next_start(self, state: Stance, now: float, job: JobFacts, running: int) -> When:
         """When may this job start? The latest of what pause, concurrency, holds and pace say."""
         if state.paused:
@@ -269,7 +275,7 @@ class Rules:
             state = self._hold(state, now + FALLBACK_WAIT, f"{type(self.pacing).__name__} gave no usable answer")
         state = state.after_run(
             now,
-            self.give_back(state.pacing, now, job, outcome, running),
+            self.give_back(state.pacing, state.paced(now), job, outcome, running),
             self._estimator_after(state, job, outcome, max(0.0, now - started_at)),
             succeeded=fate.state is JobState.SUCCEEDED,
             failed=fate.state is JobState.FAILED,
@@ -280,9 +286,10 @@ class Rules:
     def finish(self, state: QueueState, now: float, job: JobFacts, outcome: Outcome, running: int) -> QueueState:
         """Tell the pacing policy of the end of a run, and nobody else.
 
-        With the outcome `INTERRUPTED` for a run that was broken off: shutdown, or the crash of its worker.
+        With the outcome `INTERRUPTED` for a run that was broken off (shutdown, or the crash of its worker), and with
+        `UNUSED` for one that had not begun.
         """
-        return state.with_pacing(self.give_back(state.pacing, now, job, outcome, running))
+        return state.with_pacing(self.give_back(state.pacing, state.paced(now), job, outcome, running))
 
     def give_back(self, pacing: Any, now: float, job: JobFacts, outcome: Outcome, running: int) -> Any:
         """The pacing policy's state after a run of the job has ended."""

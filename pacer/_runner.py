@@ -49,7 +49,7 @@ class Runner:
     async def run(self, record: JobRecord, scope: anyio.CancelScope) -> Outcome:
         """Run the job's function under its time-out; `scope` is what `cancel` cancels."""
         if record.cancel_requested:
-            return Outcome(OutcomeKind.IGNORED, error="cancelled before it started")
+            return Outcome(OutcomeKind.IGNORED, error="cancelled before it started", unused=True)
         started_at = self.ledger.now() if record.started_at is None else record.started_at
         waited = started_at - max(record.ready_at, record.created_at)
         self.announce(events.JobStarted(started_at, record.id, record.task, record.attempt, waited))

@@ -365,7 +365,7 @@ class Scheduler:
             worker.announce(events.JobCancelled(worker.ledger.now(), job_id, record.task))
             worker.forget(attrs.evolve(record, state=JobState.CANCELLED))
         elif found is JobState.RUNNING:
-            worker.runner.cancel(job_id)
+            worker.cancel(job_id)
         return not found.final
 
     async def pause(self) -> None:
@@ -429,3 +429,5 @@ async def _find(ledger: Ledger, job_id: str) -> JobRecord:
     if record is None:
         raise UnknownJobError(job_id)
     return record
+        if paused:
+            await worker.withdraw()

@@ -60,6 +60,8 @@ class QueueState:
             say, because too many jobs started sooner; the logarithm of a factor.
         high_scale: The same for the upper bounds.
         promised_at: When a job was last promised a time to start.
+        claimed_to: The latest start that was given out ahead of the clock. For the pacing policy it is at least that
+            time, so that its time never goes back.
     """
 
     pacing: Any
@@ -81,6 +83,11 @@ class QueueState:
     low_scale: float = 0.0
     high_scale: float = 0.0
     promised_at: float = 0.0
+    claimed_to: float = 0.0
+
+    def paced(self, now: float) -> float:
+        """What time it is for the pacing policy."""
+        return now if now >= self.claimed_to else self.claimed_to
 
     def recent(self, now: float) -> tuple[float, float]:
         """Successes and retries of the recent past, faded to this moment."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -20,11 +21,10 @@ from pacer._runner import Runner, one_line
 from pacer._signals import Announcer, Pulse, Pulses, Turn
 from pacer._tasks import TaskRegistry
 from pacer.protocols import Codec, Ledger, Settled, When
+from pacer._upcoming import LEAST_SLEEP, Upcoming
 
 # After the store has failed, and before it is asked again. A store that is away must not be hammered.
 STORE_RETRY = 1.0
-# A wait for a time is never shorter than this, lest a rounding error turn it into a busy loop.
-LEAST_SLEEP = 1e-9
 # A slot lets the event loop do other things at least this often, even if its jobs never wait for anything.
 LONGEST_RUN_WITHOUT_YIELD = 0.001
 
@@ -62,9 +62,11 @@ class Worker:
     _yielded_at: float = attrs.field(init=False, default=-math.inf)
     runner: Runner = attrs.field(init=False)
 
+    _upcoming: Upcoming = attrs.field(init=False)
     def __attrs_post_init__(self) -> None:
         self.runner = Runner(self.ledger, self.codec, self.registry, self.announce)
 
+        self._upcoming = Upcoming(self.ledger.now)
     # -- life --------------------------------------------------------------------------------------------------------
 
     async def start(self, task_group: anyio.abc.TaskGroup) -> None:
@@ -81,11 +83,12 @@ class Worker:
             task_group.start_soon(self._heartbeat, self.ledger.heartbeat)
 
     async def stop(self, grace: float) -> None:
-        """Take no more jobs; give those that run `grace` seconds to end."""
+        """Take no more jobs; give those that run `grace` seconds to end, and give back those that have not begun."""
         self._stopping = True
         self.wake()
         with anyio.move_on_after(grace):
             while self._active:
+            await self.withdraw()
                 await self.changed.next().wait()
 
     def close(self) -> None:
@@ -163,6 +166,30 @@ class Worker:
         """The next job that may start, as soon as it may; None when no more are to be taken."""
         self._idle += 1
         try:
+        while (record := await self._take()) is not None:
+            if record.started_at is None or record.started_at <= self.ledger.now():
+                return record
+            # It was claimed ahead of the clock; meanwhile others may claim.
+            if self._stopping:
+                await self._release([record], begun=False)
+            elif await self._upcoming.reached(record):
+                return record
+        return None
+
+    async def withdraw(self, until: float = math.inf) -> None:
+        """Give back the jobs that have not begun and were to start up to this time: they may not any more."""
+        withdrawn = self._upcoming.take_back(until)
+        if not withdrawn:
+            return
+        while not await self._release(withdrawn, begun=False):
+            if self._stopping:  # their leases will run out instead
+                return
+            await anyio.sleep(STORE_RETRY)
+        for record in withdrawn:
+            self.forget(record)
+
+    async def _take(self) -> JobRecord | None:
+        """The next job of those that have been claimed; None when no more are to be taken."""
             await self._turn.take()
             try:
                 while not self._claimed and not self._stopping:
@@ -178,7 +205,7 @@ class Worker:
         try:
             claimed = await self.ledger.claim(self.registry.names, self._idle)
         except TakenOverError as error:
-            self._retire(error)
+            await self._retire(error)
             return
         except Exception as error:
             self._store_failed("claim", error)
@@ -191,13 +218,13 @@ class Worker:
         else:
             await self._sleep(self._until(claimed.next, claimed.now))
 
-    def _retire(self, error: TakenOverError) -> None:
-        """Take no more jobs; those that run here are ended as usual."""
+    async def _retire(self, error: TakenOverError) -> None:
+        """Take no more jobs, and give back those that have not begun; those that run here are ended as usual."""
         self._stopping = True
-        self.wake()
         self.announce(events.QueueTakenOver(self.ledger.now(), error.queue, str(error)))
 
     def _until(self, when: When, now: float) -> float:
+        await self.withdraw()
         wait = max(when.at - now, LEAST_SLEEP)
         return wait if self.ledger.poll is None else min(wait, self.ledger.poll)
 
@@ -221,6 +248,8 @@ class Worker:
         self.forget(record)
 
     async def _insist(self, record: JobRecord, outcome: Outcome) -> Settled | None:
+        if settled is not None:
+            await self.withdraw(math.inf if settled.queue.paused else settled.queue.hold_until)
         while True:
             try:
                 # What a store has written must be told too, so a stop waits for the answer, but not for another try.
@@ -292,16 +321,20 @@ class Worker:
 
     async def _give_back(self, record: JobRecord | None) -> None:
         """An unfinished job at shutdown: no outcome, no attempt spent; it is run again by whoever is next."""
-        unfinished = [*self._claimed] if record is None else [record, *self._claimed]
+        if record is not None:
+            await self._release([record], begun=True)
+        not_begun = [*self._claimed, *self._upcoming.take_back()]
         self._claimed.clear()
-        if not unfinished:
-            return
+        if not_begun:
+            await self._release(not_begun, begun=False)
+
+    async def _release(self, unfinished: Sequence[JobRecord], *, begun: bool) -> bool:
         with anyio.CancelScope(shield=True):
             try:
-                await self.ledger.release(unfinished)
+                await self.ledger.release(unfinished, begun=begun)
             except Exception as error:  # its lease will run out instead
                 self._store_failed("release", error)
-                return
+                return False
         for one in unfinished:
             if one.state is JobState.QUEUED:
                 self.announce(events.JobReleased(self.ledger.now(), one.id, one.task))
@@ -309,17 +342,23 @@ class Worker:
                 self.announce(events.JobCancelled(self.ledger.now(), one.id, one.task))
 
     async def _heartbeat(self, interval: float) -> None:
+        return True
         """Keep the leases of running jobs, hear of cancellations, and take over from workers that are gone."""
         while True:
             await anyio.sleep(interval)
             try:
-                beat = await self.ledger.beat([*self._claimed, *self.runner.running])
+                beat = await self.ledger.beat([*self._claimed, *self._upcoming, *self.runner.running])
                 await self._recover()
             except Exception as error:
                 self._store_failed("heartbeat", error)
                 continue
             for job_id in beat.cancel | beat.lost:
-                self.runner.cancel(job_id)
+                self.cancel(job_id)
+
+    def cancel(self, job_id: str) -> None:
+        """Cancel the job if it runs here, or is about to. The store knows of it, or has given the job to others."""
+        if not self._upcoming.cancel(job_id):
+            self.runner.cancel(job_id)
 
     def expires(self) -> None:
         """A job waits that will not wait for ever."""

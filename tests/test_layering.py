@@ -38,6 +38,8 @@ LAYERS = {
         "_signals",
         "_tasks",
         "_views",
+        "_transactional",
+        "_upcoming",
         "_worker",
         "feedback",
     ],

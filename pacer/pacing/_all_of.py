@@ -88,6 +88,11 @@ class AllOf(Combinable):
         """Whether one of them does."""
         return any(getattr(policy, "slows_on_throttle", False) for policy in self.policies)
 
+    @property
+    def starts_ahead(self) -> bool:
+        """Whether all of them do."""
+        return all(getattr(policy, "starts_ahead", False) for policy in self.policies)
+
     def on_clock(self, epoch: float) -> AllOf:
         """The same, with those that speak of the calendar told of the clock."""
         return AllOf(*(on_clock(policy, epoch) for policy in self.policies))

@@ -10,6 +10,7 @@ import attrs
 from pacer._job import Outcome
 from pacer._validation import not_negative, positive, seconds
 from pacer.pacing._all_of import Combinable
+from pacer.pacing._cost import not_used
 from pacer.protocols import NOW, JobFacts, When
 
 
@@ -59,6 +60,8 @@ class Budget(Combinable):
     dimension: str = attrs.field(default="tokens", kw_only=True)
     default: float = attrs.field(default=0.0, validator=not_negative, kw_only=True)
 
+    starts_ahead = True
+
     @cached_property
     def _reason(self) -> str:
         return f"budget of {self.tokens:g} {self.dimension} per {self.per:g} s"
@@ -100,6 +103,8 @@ class Budget(Combinable):
     def ended(self, state: float | None, now: float, job: JobFacts, outcome: Outcome, running: int) -> float | None:
         """Settle with the real cost, if it is known."""
         reserved = job.cost.get(self.dimension, self.default)
+        if outcome.unused:
+            return state if state is None else state - not_used(job, now, outcome, reserved * (self.per / self.tokens))
         used = None if outcome.cost is None else outcome.cost.get(self.dimension)
         if used is None or not 0 <= used < math.inf or used == reserved:
             return state

@@ -50,6 +50,8 @@ class CompletionWindow(Combinable):
     limit: int = attrs.field(validator=whole(1))
     per: float = attrs.field(converter=seconds, validator=positive)
 
+    starts_ahead = True
+
     @cached_property
     def _reason(self) -> str:
         return f"limit of {self.limit} in any {self.per:g} s, completed and running"
@@ -79,7 +81,9 @@ class CompletionWindow(Combinable):
         return {"completed": state["completed"], "running": busy + requests(job)}
 
     def ended(self, state: CompletionLog, now: float, job: JobFacts, outcome: Outcome, running: int) -> CompletionLog:
-        """It goes on counting for `per` seconds."""
+        """It goes on counting for `per` seconds, unless it has not begun."""
         cost = requests(job)
         busy = max(0.0, state["running"] - cost) if running else 0.0
+        if outcome.unused:
+            return {"completed": state["completed"], "running": busy}
         return {"completed": noted(state["completed"], now, cost, self.per), "running": busy}

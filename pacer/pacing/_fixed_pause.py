@@ -50,5 +50,7 @@ class FixedPause(Combinable):
 
     def ended(self, state: float | None, now: float, job: JobFacts, outcome: Outcome, running: int) -> float:
         """The pause counts from here, or from the end of the hold."""
+        if outcome.unused and state is not None:
+            return state
         end = now + outcome.hold
         return end if state is None else max(state, end)

@@ -43,6 +43,8 @@ class FixedWindow(Combinable):
     offset: float = attrs.field(default=0.0, converter=seconds, validator=finite)
     epoch: float = attrs.field(default=0.0, converter=seconds, validator=finite, kw_only=True, repr=False)
 
+    starts_ahead = True
+
     @cached_property
     def _reason(self) -> str:
         return f"limit of {self.limit} in this window of {self.per:g} s"
@@ -80,8 +82,11 @@ class FixedWindow(Combinable):
         return [number, cost]
 
     def ended(self, state: list[float], now: float, job: JobFacts, outcome: Outcome, running: int) -> list[float]:
-        """Nothing to learn: starts are what counts."""
-        return state
+        """Nothing to learn: starts are what counts. What was not used of this window is there again."""
+        at = job.started_at
+        if not outcome.unused or at is None or not self._end(state[0] - 1) <= at < self._end(state[0]):
+            return state
+        return [state[0], max(0.0, state[1] - requests(job))]
 
     def _end(self, number: float) -> float:
         """When the window with this number is over, on the clock; the same number whoever asks."""

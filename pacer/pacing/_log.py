@@ -12,7 +12,7 @@ from pacer.pacing._cost import ROUNDING
 # two of them, so no question costs more than a search. The first pair may have left the window: the sums build on it.
 Log = list[list[float]]
 
-_total = itemgetter(1)
+_time, _total = itemgetter(0), itemgetter(1)
 
 
 def room_at(log: Log, cost: float, limit: float, per: float) -> float:
@@ -49,3 +49,18 @@ def noted(log: Log, at: float, cost: float, per: float) -> Log:
         kept.pop()
     kept.append([at, total + cost])
     return kept
+
+
+def without(log: Log, at: float, cost: float, now: float, per: float) -> Log:
+    """The log as if this cost had not been noted at this time; as it is, if that cannot be told, or makes no odds."""
+    first = bisect_left(log, at, key=_time)
+    for index in range(first, len(log)):
+        time = log[index][0]
+        if time > log[first][0] or time + per <= now:
+            break
+        # The sums build on a pair that has left the window, if one has; then this is not the first.
+        own = log[index][1] - (log[index - 1][1] if index else 0.0)
+        if own >= cost - ROUNDING:
+            rest = [[time, total - cost] for time, total in log[index:]]
+            return log[:index] + (rest if own > cost + ROUNDING else rest[1:])
+    return log

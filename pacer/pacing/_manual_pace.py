@@ -52,6 +52,8 @@ class ManualPace(Combinable):
     rate: float = attrs.field(validator=positive)
     per: float = attrs.field(default=1.0, converter=seconds, validator=positive)
 
+    starts_ahead = True
+
     def with_rate(self, state: ManualPaceState, now: float, rate: float | None) -> ManualPaceState:
         """The state with another rate from now on.
 
@@ -105,7 +107,9 @@ class ManualPace(Combinable):
     def ended(
         self, state: ManualPaceState, now: float, job: JobFacts, outcome: Outcome, running: int
     ) -> ManualPaceState:
-        """Nothing to learn: people decide."""
+        """Nothing to learn: people decide. The last start costs nothing if it was not used."""
+        if outcome.unused and now == job.started_at and requests(job) > 0:
+            return {**state, "cost": 0.0}
         return state
 
     def _due(self, state: ManualPaceState, rate: float) -> float:

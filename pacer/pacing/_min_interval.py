@@ -31,6 +31,8 @@ class MinInterval(Combinable):
 
     seconds: float = attrs.field(converter=seconds, validator=not_negative)
 
+    starts_ahead = True
+
     @cached_property
     def _reason(self) -> str:
         return f"{self.seconds:g} s from start to start"
@@ -51,5 +53,5 @@ class MinInterval(Combinable):
         return now if state is None or now > state else state
 
     def ended(self, state: float, now: float, job: JobFacts, outcome: Outcome, running: int) -> float:
-        """Nothing to learn: starts are what counts."""
-        return state
+        """Nothing to learn: starts are what counts. One that was not used does not count if it was the last."""
+        return state - self.seconds if outcome.unused and state == job.started_at else state

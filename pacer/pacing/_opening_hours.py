@@ -61,6 +61,8 @@ class OpeningHours(Combinable):
     also: tuple[OpeningHours, ...] = attrs.field(default=(), kw_only=True)
     epoch: float = attrs.field(default=0.0, converter=seconds, validator=finite, kw_only=True, repr=False)
 
+    starts_ahead = True
+
     @opens.validator
     def _check_opens(self, attribute: attrs.Attribute[Any], value: str) -> None:
         if not isinstance(value, str) or _minutes(value) is None or value == _MIDNIGHT:

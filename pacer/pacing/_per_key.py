@@ -55,6 +55,11 @@ class PerKey(Combinable):
         """Whether the policy does."""
         return bool(getattr(self.policy, "slows_on_throttle", False))
 
+    @property
+    def starts_ahead(self) -> bool:
+        """Whether the policy does."""
+        return bool(getattr(self.policy, "starts_ahead", False))
+
     def on_clock(self, epoch: float) -> PerKey:
         """The same with the policy told of the clock."""
         return attrs.evolve(self, policy=on_clock(self.policy, epoch))

@@ -10,7 +10,7 @@ from pacer._job import Outcome
 from pacer._validation import positive, seconds, whole
 from pacer.pacing._all_of import Combinable
 from pacer.pacing._cost import requests
-from pacer.pacing._log import Log, is_over, noted, room_at
+from pacer.pacing._log import Log, is_over, noted, room_at, without
 from pacer.protocols import NOW, JobFacts, When
 
 
@@ -45,6 +45,8 @@ class SlidingWindow(Combinable):
     limit: int = attrs.field(validator=whole(1))
     per: float = attrs.field(converter=seconds, validator=positive)
 
+    starts_ahead = True
+
     @cached_property
     def _reason(self) -> str:
         return f"limit of {self.limit} in any {self.per:g} s"
@@ -70,5 +72,7 @@ class SlidingWindow(Combinable):
         return noted(state, now, requests(job), self.per)
 
     def ended(self, state: Log, now: float, job: JobFacts, outcome: Outcome, running: int) -> Log:
-        """Nothing to learn: starts are what counts."""
-        return state
+        """Nothing to learn: starts are what counts. One that was not used is struck out."""
+        if not outcome.unused or job.started_at is None:
+            return state
+        return without(state, job.started_at, requests(job), now, self.per)

@@ -9,7 +9,7 @@ import attrs
 from pacer._job import Outcome
 from pacer._validation import positive, seconds, whole
 from pacer.pacing._all_of import Combinable
-from pacer.pacing._cost import requests
+from pacer.pacing._cost import not_used, requests
 from pacer.protocols import NOW, JobFacts, When
 
 # A start that comes late because a timer or an event loop was late does not push the later ones back, as long as it is
@@ -47,6 +47,8 @@ class TokenBucket(Combinable):
     per: float = attrs.field(default=1.0, converter=seconds, validator=positive)
     burst: int = attrs.field(default=1, validator=whole(1))
 
+    starts_ahead = True
+
     @property
     def interval(self) -> float:
         """Seconds between starts when the rate is used up."""
@@ -79,8 +81,8 @@ class TokenBucket(Combinable):
         return since + requests(job) * self.interval
 
     def ended(self, state: float, now: float, job: JobFacts, outcome: Outcome, running: int) -> float:
-        """Nothing to learn: starts are what counts."""
-        return state
+        """Nothing to learn: starts are what counts. What was not used is given back."""
+        return state - not_used(job, now, outcome, requests(job) * self.interval)
 
 
 @lru_cache(maxsize=128)

@@ -16,6 +16,8 @@ class Unpaced(Combinable):
     Not for an upstream with a rate limit.
     """
 
+    starts_ahead = True
+
     def initial_state(self) -> None:
         """There is no state."""
         return

@@ -12,7 +12,7 @@ import attrs
 
 from pacer._job import ONE_REQUEST, Outcome
 from pacer._snapshot import RECENT
-from pacer._worker import LEAST_SLEEP
+from pacer._upcoming import LEAST_SLEEP
 from pacer.queues import Fifo
 from pacer.queues._bounded import BoundedQueue
 from pacer.simulation._arrivals import Arrival

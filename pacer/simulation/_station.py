@@ -11,7 +11,7 @@ import attrs
 
 from pacer._errors import QueueFullError
 from pacer._job import JobState, Outcome, OutcomeKind
-from pacer._worker import LEAST_SLEEP
+from pacer._upcoming import LEAST_SLEEP
 from pacer.protocols import When
 from pacer.simulation._arrivals import Arrival
 from pacer.simulation._client import Client

@@ -10,7 +10,7 @@ import attrs
 
 from pacer._errors import LeaseLostError, QueueFullError
 from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
-from pacer._rules import EXPIRED, INTERRUPTED, Fate, Rules
+from pacer._rules import EXPIRED, INTERRUPTED, UNUSED, Fate, Rules
 from pacer._snapshot import Snapshot
 from pacer.protocols import Added, Addition, Beat, Claimed, Settled, When
 from pacer.stores._rows import Encoded, decode, encode, storable_text
@@ -40,6 +40,13 @@ class Ending:
             record.ended_at, record.result, record.payload = self.ended_at, self.result, None
 
 
+def _asked_early(when: When, now: float, ahead: float) -> When:
+    """When to ask again for a job that may start then: early enough to take several start times at once."""
+    if when.lane or not now + ahead < when.at < math.inf:
+        return when
+    return attrs.evolve(when, at=when.at - ahead / 2)
+
+
 @attrs.define(eq=False)
 class StoredQueue:
     """The operations, in the order in which a job meets them. None of them commits.
@@ -57,6 +64,8 @@ class StoredQueue:
     """The functions that this worker can run."""
     alive_until: float = 0.0
     """Until when the others take this worker to be alive, if it is not heard of again."""
+    ahead: float = 0.0
+    """Seconds ahead of the clock for which start times are given out, if the pacing policy allows it."""
 
     @property
     def rules(self) -> Rules:
@@ -163,6 +172,7 @@ class StoredQueue:
             if (row[_TASK] not in tasks if home is None else home != self.worker) or row[_KEY] in blocked:
                 continue
             record = decode(row)
+        ahead = self.ahead if self.rules.starts_ahead else 0.0
             at, when = self._next_start(record, now + ahead)
             if record.expires_at is not None and record.expires_at <= at:
                 continue  # its time is over by then; one of the next transactions takes it out
@@ -176,24 +186,39 @@ class StoredQueue:
             if when.lane:
                 blocked.add(record.key)
             elif not when.never:
-                return Claimed(jobs, upcoming, now)
+                return Claimed(jobs, _asked_early(upcoming, now, ahead), now)
         ready_at = view.next_ready_at()
         if ready_at is not None and ready_at < upcoming.at:
             upcoming = When(ready_at, on_event=True, reason="the next job is delayed")
         return Claimed(jobs, upcoming, now)
 
-    def _start(self, record: JobRecord) -> None:
+    def _next_start(self, record: JobRecord, until: float) -> tuple[float, When]:
+        """At which time the job was asked about last, and the answer: now, or ahead of the clock but not after `until`.
+
+        Start times that are given out never go back, so that for the pacing policy, time does not.
+        """
+        state, running = self.view.state, len(self.view.running)
+        at = state.paced(self.view.now)
+        when = self.rules.next_start(state, at, record, running)
+        if at < when.at <= until and not when.lane:
+            at = when.at
+            when = self.rules.next_start(state, at, record, running)
+        return at, when
+
+    def _start(self, record: JobRecord, at: float) -> None:
         view = self.view
         now = view.now
         record.state = JobState.RUNNING
-        record.started_at = now
+        record.started_at = at
         record.worker = self.worker
         record.fence += 1
         record.progress, record.message = None, ""
         record.lease_until = now + self.lease
         self.table.start(record)
         view.removed(record, delayed=False)
-        view.state = self.rules.start(view.state, now, record, len(view.running))
+        view.state = self.rules.start(view.state, at, record, len(view.running))
+        if at > now:
+            view.state = attrs.evolve(view.state, claimed_to=at)
         view.add_running(record)
 
     def _held(self, record: JobRecord) -> JobRecord | None:
@@ -240,13 +265,13 @@ class StoredQueue:
             self.table.finish(job, fate, job.recoveries, view.now, result)
         return ending, Settled(held, outcome.hold, view.state)
 
-    def release(self, held: Iterable[JobRecord]) -> list[tuple[JobRecord, Ending]]:
+    def release(self, held: Iterable[JobRecord], *, begun: bool) -> list[tuple[JobRecord, Ending]]:
         """Back to where they stood; the pacing policy is told, the job's counters are not."""
         endings = []
         for record in held:
             job = self._held(record)
             if job is not None:
-                self.interrupt(job)
+                self.interrupt(job, INTERRUPTED if begun else UNUSED)
                 state, error = (
                     (JobState.CANCELLED, "cancelled") if job.cancel_requested else (JobState.QUEUED, job.error)
                 )
@@ -255,11 +280,11 @@ class StoredQueue:
                 endings.append((record, Ending(fate, job.cancel_requested, self.view.now)))
         return endings
 
-    def interrupt(self, job: JobRecord) -> None:
-        """A run is broken off: shutdown, or the crash of its worker."""
+    def interrupt(self, job: JobRecord, outcome: Outcome = INTERRUPTED) -> None:
+        """A run is broken off (shutdown, or the crash of its worker), or is not to begin after all."""
         view = self.view
         view.remove_running(job)
-        view.state = self.rules.finish(view.state, view.now, job, INTERRUPTED, len(view.running))
+        view.state = self.rules.finish(view.state, view.now, job, outcome, len(view.running))
 
     # -- out ---------------------------------------------------------------------------------------------------------
 

@@ -183,6 +183,7 @@ states_by_name = {
     "low_scale": finite,
     "high_scale": finite,
     "promised_at": finite,
+    "claimed_to": finite,
 }
 
 states = st.builds(QueueState, **states_by_name)

@@ -1,0 +1,62 @@
+"""Jobs that were claimed a moment ahead of the clock."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import anyio
+import attrs
+
+from pacer._job import JobRecord
+
+# A wait for a time is never shorter than this, lest a rounding error turn it into a busy loop.
+LEAST_SLEEP = 1e-9
+
+
+@attrs.frozen(eq=False)
+class _Wait:
+    record: JobRecord
+    at: float
+    lost: anyio.Event
+    """Tells the slot that the job is no longer its own."""
+
+
+@attrs.define(eq=False)
+class Upcoming:
+    """Jobs whose start is yet to come, each in the hands of a slot, which waits for it.
+
+    Args:
+        now: The store's clock.
+    """
+
+    _now: Callable[[], float]
+    _waits: dict[str, _Wait] = attrs.field(init=False, factory=dict)
+
+    async def reached(self, record: JobRecord) -> bool:
+        """Wait for the job's start. False: it was taken back, and is not to begin."""
+        at = self._now() if record.started_at is None else record.started_at
+        lost = anyio.Event()
+        self._waits[record.id] = _Wait(record, at, lost)
+        while not lost.is_set() and (wait := at - self._now()) > 0:
+            with anyio.move_on_after(max(wait, LEAST_SLEEP)):
+                await lost.wait()
+        return not lost.is_set() and self._waits.pop(record.id, None) is not None
+
+    def take_back(self, until: float = math.inf) -> list[JobRecord]:
+        """Take from their slots the jobs that were to start up to this time."""
+        found = [wait for wait in self._waits.values() if wait.at <= until]
+        for wait in found:
+            del self._waits[wait.record.id]
+            wait.lost.set()
+        return [wait.record for wait in found]
+
+    def cancel(self, job_id: str) -> bool:
+        """If it is one of these, its function will not be called. Returns whether it is."""
+        wait = self._waits.get(job_id)
+        if wait is not None:
+            wait.record.cancel_requested = True
+        return wait is not None
+
+    def __iter__(self) -> Iterator[JobRecord]:
+        return iter([wait.record for wait in self._waits.values()])
