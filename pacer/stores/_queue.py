@@ -165,6 +165,7 @@ class StoredQueue:
         """Take jobs from the front, as far as the rules let them start now, or a moment ahead."""
         self.view.check_in_charge()
         view, now = self.view, self.view.now
+        ahead = self.ahead if self.rules.starts_ahead else 0.0
         jobs: list[JobRecord] = []
         upcoming, blocked = _EMPTY, set[str | None]()
         for row in view.in_order():
@@ -172,7 +173,6 @@ class StoredQueue:
             if (row[_TASK] not in tasks if home is None else home != self.worker) or row[_KEY] in blocked:
                 continue
             record = decode(row)
-        ahead = self.ahead if self.rules.starts_ahead else 0.0
             at, when = self._next_start(record, now + ahead)
             if record.expires_at is not None and record.expires_at <= at:
                 continue  # its time is over by then; one of the next transactions takes it out
