@@ -421,6 +421,8 @@ class Scheduler:
         await worker.ledger.set_paused(paused)
         now = worker.ledger.now()
         worker.announce(events.QueuePaused(now) if paused else events.QueueResumed(now))
+        if paused:
+            await worker.withdraw()
         worker.wake()
 
 
@@ -429,5 +431,3 @@ async def _find(ledger: Ledger, job_id: str) -> JobRecord:
     if record is None:
         raise UnknownJobError(job_id)
     return record
-        if paused:
-            await worker.withdraw()

@@ -20,8 +20,8 @@ from pacer._rules import Rules
 from pacer._runner import Runner, one_line
 from pacer._signals import Announcer, Pulse, Pulses, Turn
 from pacer._tasks import TaskRegistry
-from pacer.protocols import Codec, Ledger, Settled, When
 from pacer._upcoming import LEAST_SLEEP, Upcoming
+from pacer.protocols import Codec, Ledger, Settled, When
 
 # After the store has failed, and before it is asked again. A store that is away must not be hammered.
 STORE_RETRY = 1.0
@@ -61,12 +61,12 @@ class Worker:
     _expiring: Pulse = attrs.field(init=False, factory=Pulse)
     _yielded_at: float = attrs.field(init=False, default=-math.inf)
     runner: Runner = attrs.field(init=False)
-
     _upcoming: Upcoming = attrs.field(init=False)
+
     def __attrs_post_init__(self) -> None:
         self.runner = Runner(self.ledger, self.codec, self.registry, self.announce)
-
         self._upcoming = Upcoming(self.ledger.now)
+
     # -- life --------------------------------------------------------------------------------------------------------
 
     async def start(self, task_group: anyio.abc.TaskGroup) -> None:
@@ -87,8 +87,8 @@ class Worker:
         self._stopping = True
         self.wake()
         with anyio.move_on_after(grace):
-            while self._active:
             await self.withdraw()
+            while self._active:
                 await self.changed.next().wait()
 
     def close(self) -> None:
@@ -164,8 +164,6 @@ class Worker:
 
     async def _next(self) -> JobRecord | None:
         """The next job that may start, as soon as it may; None when no more are to be taken."""
-        self._idle += 1
-        try:
         while (record := await self._take()) is not None:
             if record.started_at is None or record.started_at <= self.ledger.now():
                 return record
@@ -190,6 +188,8 @@ class Worker:
 
     async def _take(self) -> JobRecord | None:
         """The next job of those that have been claimed; None when no more are to be taken."""
+        self._idle += 1
+        try:
             await self._turn.take()
             try:
                 while not self._claimed and not self._stopping:
@@ -222,9 +222,9 @@ class Worker:
         """Take no more jobs, and give back those that have not begun; those that run here are ended as usual."""
         self._stopping = True
         self.announce(events.QueueTakenOver(self.ledger.now(), error.queue, str(error)))
+        await self.withdraw()
 
     def _until(self, when: When, now: float) -> float:
-        await self.withdraw()
         wait = max(when.at - now, LEAST_SLEEP)
         return wait if self.ledger.poll is None else min(wait, self.ledger.poll)
 
@@ -246,10 +246,10 @@ class Worker:
         if settled is not None:
             self._announce_end(settled, outcome)
         self.forget(record)
-
-    async def _insist(self, record: JobRecord, outcome: Outcome) -> Settled | None:
         if settled is not None:
             await self.withdraw(math.inf if settled.queue.paused else settled.queue.hold_until)
+
+    async def _insist(self, record: JobRecord, outcome: Outcome) -> Settled | None:
         while True:
             try:
                 # What a store has written must be told too, so a stop waits for the answer, but not for another try.
@@ -340,9 +340,9 @@ class Worker:
                 self.announce(events.JobReleased(self.ledger.now(), one.id, one.task))
             elif one.state is JobState.CANCELLED:
                 self.announce(events.JobCancelled(self.ledger.now(), one.id, one.task))
+        return True
 
     async def _heartbeat(self, interval: float) -> None:
-        return True
         """Keep the leases of running jobs, hear of cancellations, and take over from workers that are gone."""
         while True:
             await anyio.sleep(interval)
