@@ -14,7 +14,7 @@ import attrs
 from pacer._work._errors import BY_SIGNAL, DONE, NOT_IN_ORDER
 
 # What a process gets to hand back its jobs and to end, on top of what its jobs get.
-LAST_SECONDS: Final = 3.0
+LAST_SECONDS: Final = 5.0
 _TOO_LATE: Final = (
     b"pacer worker: not everything ended in time, so the process does. "
     b"Jobs that were not handed back run again when their leases have run out.\n"
@@ -42,6 +42,7 @@ class Stop:
     received: list[int] = attrs.field(init=False, factory=list)
     code: int = attrs.field(init=False, default=NOT_IN_ORDER)
     _loop: asyncio.AbstractEventLoop = attrs.field(init=False, factory=asyncio.get_running_loop)
+    _process: int = attrs.field(init=False, factory=os.getpid)
 
     def listen(self) -> None:
         """From now on."""
@@ -70,6 +71,9 @@ class Stop:
         return f"stopped at once by {name}" if self.at_once else f"stopped by {name}"
 
     def _receive(self, number: int, _: Any) -> None:
+        if os.getpid() != self._process:  # forked by a job: it has inherited the handlers, and is to die of signals
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
         self.received.append(number)
         if len(self.received) > 2:
             os._exit(BY_SIGNAL + number)

@@ -1,22 +1,35 @@
-"""What users start worker processes of: a module with a scheduler, its jobs in a file beside it."""
+"""What users start worker processes of: a module with a scheduler, its jobs in a file beside it or where JOBS says."""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import time
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import anyio
 
 from pacer import BoundedQueue, Scheduler
+from pacer.protocols import Store
+from pacer.stores._from_url import StoreUrl
 from pacer.stores.sqlite import SqliteStore
 
 HERE = Path(__file__).parent
+
+
+def store() -> Store:
+    if "JOBS" in os.environ:
+        return StoreUrl.parse(os.environ["JOBS"]).store(lease=1, poll=0.1)
+    return SqliteStore(HERE / "jobs.db", lease=1, poll=0.02, busy_timeout=0.1)
+
 
 scheduler = Scheduler(
     queue=BoundedQueue(100),
     concurrency=2,
     worker_concurrency=0,
-    store=SqliteStore(HERE / "jobs.db", lease=1, poll=0.02, busy_timeout=0.1),
+    store=store(),
+    name=os.environ.get("QUEUE", "default"),
 )
 
 
@@ -41,5 +54,19 @@ async def block_the_loop() -> None:
         time.sleep(1)  # noqa: ASYNC251
 
 
-def make_scheduler() -> Scheduler:
-    return scheduler
+@scheduler.task(name="fork")
+def fork() -> int | None:
+    """How a process ends that a job has made and then stops."""
+    context = multiprocessing.get_context("fork")
+    started = context.Event()
+    child = context.Process(target=_sleep_on, args=(started,))
+    child.start()
+    started.wait()
+    child.terminate()
+    child.join()
+    return child.exitcode
+
+
+def _sleep_on(started: Event) -> None:
+    started.set()
+    time.sleep(1000)

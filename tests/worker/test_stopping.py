@@ -120,6 +120,12 @@ def test_drained_of_nothing_it_ends_at_once_and_has_said_what_it_works_on(applic
     assert process.said == (
         f"pacer worker: queue 'default' in SqliteStore({application.folder / 'jobs.db'}), up to 2 jobs at once "
         "(not 9: the queue runs 2 over all processes, see Scheduler(concurrency=)), 20 s to end at a stop; "
-        "tasks: block, block_the_loop, wait_for\n"
+        "tasks: block, block_the_loop, fork, wait_for\n"
         "pacer worker: drained after 0 runs\n"
     )
+
+
+def test_a_process_that_a_job_has_forked_dies_of_the_signals_that_the_worker_survives(application: Application) -> None:
+    job_id = application.enqueue("fork")
+    application.drain()
+    assert application.job(job_id).result == -signal.SIGTERM
