@@ -74,6 +74,7 @@ _GIVEN: Final = (
 CHANGING: Final = (
     Column("state", "text", JobState.QUEUED.value),
     Column("arrival", "bigint"),
+    Column("place", "bigint"),
     Column("due", "float8"),
     Column("ready_at", "float8", 0.0),
     Column("started_at", "float8"),
@@ -120,6 +121,7 @@ def _changing(change: Change) -> Row:
         job.id,
         job.state.value,
         change.arrival,
+        job.seq if change.place is Place.READY else None,
         job.ready_at if change.place is Place.DELAYED else None,
         job.ready_at,
         job.started_at,

@@ -41,6 +41,7 @@ CREATE TABLE {schema}.pacer_jobs (
     state text NOT NULL,
     sort_key double precision NOT NULL,
     arrival bigint,                         -- waiting: order of arrival; NULL otherwise
+    place bigint,                           -- waiting and ready: seq again; NULL otherwise
     due double precision,                   -- waiting and delayed: ready_at again; NULL otherwise
     created_at double precision NOT NULL,   -- times in seconds of the queue's clock
     ready_at double precision NOT NULL,
@@ -75,22 +76,22 @@ CREATE TABLE {schema}.pacer_jobs (
     payload_bytes bytea,                    -- and if it is not
     result text,
     result_bytes bytea,
-    PRIMARY KEY (queue, id)
+    PRIMARY KEY (id, queue)
 )
 -- Each job is written three times and removed after a while: vacuum early, so that its room is used again.
 WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05)
 """
 
-# Each answers its questions from its own order: none of them sorts, and only `kinds` looks at all that waits.
+# Plans are made once, maybe when the table is empty and every way to read it looks as good as any other. So there is
+# one way only: no two indexes fit the same question, and each has what the question asks for in its order.
 _INDEXES: Final = (
-    """CREATE INDEX pacer_jobs_ready ON {schema}.pacer_jobs (queue, sort_key, seq)
-    WHERE arrival IS NOT NULL AND due IS NULL""",
+    "CREATE INDEX pacer_jobs_ready ON {schema}.pacer_jobs (queue, sort_key, place) WHERE place IS NOT NULL",
     "CREATE INDEX pacer_jobs_due ON {schema}.pacer_jobs (queue, due, seq) WHERE due IS NOT NULL",
     "CREATE INDEX pacer_jobs_arrival ON {schema}.pacer_jobs (queue, arrival) WHERE arrival IS NOT NULL",
     "CREATE INDEX pacer_jobs_running ON {schema}.pacer_jobs (queue) WHERE state = 'running'",
-    """CREATE INDEX pacer_jobs_expiry ON {schema}.pacer_jobs (queue, expires_at)
-    WHERE expires_at IS NOT NULL AND arrival IS NOT NULL""",
-    """CREATE UNIQUE INDEX pacer_jobs_unique ON {schema}.pacer_jobs (queue, unique_key)
+    """CREATE INDEX pacer_jobs_expiry ON {schema}.pacer_jobs (queue, expires_at, seq)
+    WHERE expires_at IS NOT NULL AND state = 'queued'""",
+    """CREATE UNIQUE INDEX pacer_jobs_unique ON {schema}.pacer_jobs (unique_key, queue)
     WHERE unique_key IS NOT NULL AND ended_at IS NULL""",
     "CREATE INDEX pacer_jobs_batch ON {schema}.pacer_jobs (queue, batch_id, state) WHERE batch_id IS NOT NULL",
     "CREATE INDEX pacer_jobs_finished ON {schema}.pacer_jobs (queue, ended_at) WHERE ended_at IS NOT NULL",
@@ -111,8 +112,8 @@ WITH (fillfactor = 50)
 
 _STAGE: Final = """
 CREATE TABLE {schema}.pacer_stage (
-    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     queue integer NOT NULL,
+    number bigint GENERATED ALWAYS AS IDENTITY,
     came_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     id text NOT NULL,
     task text NOT NULL,
@@ -128,7 +129,8 @@ CREATE TABLE {schema}.pacer_stage (
     unique_key text,
     batch_id text,
     expires double precision,               -- seconds
-    UNIQUE (queue, id)
+    PRIMARY KEY (queue, number),
+    UNIQUE (id, queue)
 )
 """
 

@@ -23,8 +23,11 @@ FACTS: Final = COLUMNS.replace("payload,", "NULL::text,", 1).replace("payload_by
 NAMED: Final = _NAMED.replace("NULL", "NULL::text", 1).replace("NULL,", "NULL::float8,", 1)
 
 _JOBS: Final = "FROM {schema}.pacer_jobs WHERE queue = %(queue)s"
+# By what is first in the index. An expression keeps the planner from reading all of the queue, and looking at each job.
+_ANY_JOBS: Final = "FROM {schema}.pacer_jobs WHERE queue + 0 = %(queue)s"
 _WAITING: Final = f"{_JOBS} AND arrival IS NOT NULL"
-_READY: Final = f"{_WAITING} AND due IS NULL"
+_EXPIRING: Final = f"{_JOBS} AND state = 'queued' AND expires_at IS NOT NULL"
+_READY: Final = f"{_JOBS} AND place IS NOT NULL"
 _DELAYED: Final = f"{_JOBS} AND due IS NOT NULL"
 _SERVER_TIME: Final = "extract(epoch FROM clock_timestamp())::float8"
 
@@ -50,9 +53,9 @@ _QUEUE_ROW: Final = (
     ),
     ("news", "boolean"),
     ("last.sort_key", "float8"),
-    ("last.seq", "bigint"),
+    ("last.place", "bigint"),
     (f"(SELECT due {_DELAYED} AND news ORDER BY due LIMIT 1)", "float8"),
-    (f"(SELECT expires_at {_WAITING} AND expires_at IS NOT NULL AND news ORDER BY expires_at LIMIT 1)", "float8"),
+    (f"(SELECT expires_at {_EXPIRING} AND news ORDER BY expires_at LIMIT 1)", "float8"),
     (
         "(SELECT count(*) FROM {schema}.pacer_workers WHERE queue = %(queue)s AND alive_until IS NOT NULL AND news)",
         "bigint",
@@ -70,12 +73,12 @@ WITH head AS MATERIALIZED (
 )
 SELECT 0 AS kind, {", ".join(text for text, _ in _QUEUE_ROW)}, {_NO_JOB}
 FROM head LEFT JOIN LATERAL (
-    SELECT sort_key, seq {_READY} AND news ORDER BY sort_key DESC, seq DESC LIMIT 1
+    SELECT sort_key, place {_READY} AND news ORDER BY sort_key DESC, place DESC LIMIT 1
 ) AS last ON true
 UNION ALL
 SELECT 1, {_NO_QUEUE}, {FACTS} {_JOBS} AND state = 'running' {_IF_NEWS}
 UNION ALL
-(SELECT 2, {_NO_QUEUE}, {FRONT_COLUMNS} {_READY} {_IF_NEWS} ORDER BY sort_key, seq LIMIT %(front)s)
+(SELECT 2, {_NO_QUEUE}, {FRONT_COLUMNS} {_READY} {_IF_NEWS} ORDER BY sort_key, place LIMIT %(front)s)
 """
 
 LOCK: Final = "SELECT FROM {schema}.pacer_queues WHERE id = %(queue)s FOR UPDATE"
@@ -83,15 +86,15 @@ LOCK: Final = "SELECT FROM {schema}.pacer_queues WHERE id = %(queue)s FOR UPDATE
 FIND_QUEUE: Final = "SELECT id FROM {schema}.pacer_queues WHERE name = %(name)s"
 
 IN_ORDER: Final = (
-    f"SELECT {FRONT_COLUMNS} {_READY} AND (sort_key, seq) > (%(sort_key)s::float8, %(seq)s) "
-    "ORDER BY sort_key, seq LIMIT %(count)s"
+    f"SELECT {FRONT_COLUMNS} {_READY} AND (sort_key, place) > (%(sort_key)s::float8, %(seq)s) "
+    "ORDER BY sort_key, place LIMIT %(count)s"
 )
-NAMED_IN_ORDER: Final = f"SELECT {NAMED} {_READY} ORDER BY sort_key, seq LIMIT %(count)s"
-AHEAD_OF: Final = f"SELECT count(*) {_READY} AND (sort_key, seq) < (%(sort_key)s::float8, %(seq)s)"
+NAMED_IN_ORDER: Final = f"SELECT {NAMED} {_READY} ORDER BY sort_key, place LIMIT %(count)s"
+AHEAD_OF: Final = f"SELECT count(*) {_READY} AND (sort_key, place) < (%(sort_key)s::float8, %(seq)s)"
 DELAYED_BEFORE: Final = f"SELECT count(*) {_DELAYED} AND (due, seq) < (%(ready_at)s::float8, %(seq)s)"
 
-_BY_ID: Final = f"SELECT {COLUMNS} {_JOBS} AND id = ANY(%(ids)s)"
-_BY_UNIQUE: Final = f"SELECT {COLUMNS} {_JOBS} AND unique_key = ANY(%(uniques)s) AND ended_at IS NULL"
+_BY_ID: Final = f"SELECT {COLUMNS} {_ANY_JOBS} AND id = ANY(%(ids)s)"
+_BY_UNIQUE: Final = f"SELECT {COLUMNS} {_ANY_JOBS} AND unique_key = ANY(%(uniques)s) AND ended_at IS NULL"
 FIND: Final = {
     (True, False): _BY_ID,
     (False, True): _BY_UNIQUE,
@@ -100,9 +103,7 @@ FIND: Final = {
 """By whether ids are asked for, and whether unique keys are."""
 
 OLDEST: Final = f"SELECT {COLUMNS} {_WAITING} ORDER BY arrival LIMIT %(count)s"
-EXPIRED: Final = (
-    f"SELECT {COLUMNS} {_WAITING} AND expires_at IS NOT NULL AND expires_at <= %(now)s ORDER BY expires_at, seq"
-)
+EXPIRED: Final = f"SELECT {COLUMNS} {_EXPIRING} AND expires_at <= %(now)s ORDER BY expires_at, seq"
 KINDS: Final = f"SELECT DISTINCT task, home {_WAITING}"
 OF_KIND: Final = f"SELECT {COLUMNS} {_WAITING} AND task = %(task)s AND home IS NOT DISTINCT FROM %(home)s::text"
 BATCH: Final = f"SELECT state, count(*) {_JOBS} AND batch_id = %(batch)s GROUP BY state"

@@ -73,7 +73,7 @@ def _update() -> str:
     return f""", changed AS (
     UPDATE {{schema}}.pacer_jobs AS j SET {sets}, {ended}
     FROM head, {_arrays("u_", UPDATED)}
-    WHERE j.queue = head.id AND j.id = t.id
+    WHERE j.queue + 0 = head.id AND j.id = t.id
     RETURNING 1
 )"""
 
@@ -126,7 +126,7 @@ class Parts:
 # The head is locked already.
 PROMOTE: Final = """
 WITH moved AS (
-    UPDATE {schema}.pacer_jobs SET due = NULL WHERE queue = %(queue)s AND due <= %(now)s RETURNING 1
+    UPDATE {schema}.pacer_jobs SET due = NULL, place = seq WHERE queue = %(queue)s AND due <= %(now)s RETURNING 1
 ), counted AS (
     SELECT count(*) AS number FROM moved
 )
