@@ -59,6 +59,7 @@ WITH_A_TEST_OF_ITS_OWN = {
     "tutorial/step2_queue",
     "tutorial/step3_upstream",
     "tutorial/step4_restart",
+    "workers/main",
 }
 
 
