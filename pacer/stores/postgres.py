@@ -61,6 +61,9 @@ class PostgresStore:
             at least every second, so this can be short if the event loop is never blocked for long.
         poll: Seconds after which a worker looks at the queue even if it has heard nothing, 5 by default. While there is
             no connection for notices, it looks at least every half second.
+        ahead: Seconds ahead of the clock for which start times are given out, 0.1 by default, where the pacing policy
+            allows it: a worker then gets several with one commit, and jobs start on time although commits take some.
+            What is given out is not called back by a pause or a throttle. 0: each job starts when it is claimed.
         keep_finished_for: Seconds for which finished jobs can still be asked about, a week by default.
         max_payload: Bytes that the arguments or the result of one job may take, 1 MiB by default. More of them raise
             NotEncodableError; of a job with a larger result, the result is not kept.
@@ -77,6 +80,7 @@ class PostgresStore:
     _codec: Codec = attrs.field(factory=JsonCodec, kw_only=True)
     lease: float = attrs.field(default=30.0, converter=seconds, validator=positive, kw_only=True)
     poll: float = attrs.field(default=5.0, converter=seconds, validator=positive, kw_only=True)
+    ahead: float = attrs.field(default=0.1, converter=seconds, validator=not_negative, kw_only=True)
     keep_finished_for: float = attrs.field(default=7 * 86400.0, converter=seconds, validator=not_negative, kw_only=True)
     max_payload: int = attrs.field(default=2**20, validator=whole(1), kw_only=True)
     connect_timeout: float = attrs.field(default=_CONNECT_TIMEOUT, converter=seconds, validator=positive, kw_only=True)
@@ -105,7 +109,7 @@ class PostgresStore:
         backend = PostgresBackend(target, queue, worker)
         notices = None if self.pooled else PostgresNotices(target, channel_of(self.schema, queue))
         async with opened_on_server(
-            backend, notices, self, queue, rules, worker, clock=self.clock, takeover=takeover
+            backend, notices, self, queue, rules, worker, clock=self.clock, ahead=self.ahead, takeover=takeover
         ) as ledger:
             yield ledger
 

@@ -55,7 +55,7 @@ def postgres_stores(postgres, postgres_schema):
     """Makes PostgreSQL stores, each in a schema of its own."""
     numbers = itertools.count()
     return lambda clock, lease: PostgresStore(
-        postgres.dsn, schema=f"{postgres_schema}-{next(numbers)}", clock=clock, lease=lease
+        postgres.dsn, schema=f"{postgres_schema}-{next(numbers)}", clock=clock, lease=lease, ahead=0
     )
 
 

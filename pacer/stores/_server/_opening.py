@@ -94,6 +94,7 @@ async def opened_on_server(
     worker: str,
     *,
     clock: Callable[[], float] | None = None,
+    ahead: float = 0.0,
     takeover: bool = False,
 ) -> AsyncGenerator[StoredLedger]:
     """A ledger on the server that this backend connects to.
@@ -106,10 +107,11 @@ async def opened_on_server(
         rules: The worker's.
         worker: Its name.
         clock: Shows the time instead of the server.
+        ahead: Seconds ahead of the clock for which start times are given out.
         takeover: Whether the queue may be taken from others with other settings.
     """
     view = ServerView(backend, rules, ServerClock(clock), worker, Tenure(queue, rules), takeover)
-    stored = StoredQueue(view.work, view, worker, terms.lease)
+    stored = StoredQueue(view.work, view, worker, terms.lease, ahead=ahead)
     desk = Desk.of(stored, Care(view.workers, stored), view.clock)
     hearing = Hearing(terms)
     async with opened(ServerThread(backend, view, desk.expiry), lambda: desk, hearing) as ledger:
