@@ -36,11 +36,18 @@ class Care:
     looked_at: Roster | None = attrs.field(init=False, default=None)
 
     def hello(self, tasks: frozenset[str]) -> float:
-        """Note that this worker is alive and what it can run. Returns until when that holds."""
+        """Note that this worker is alive and what it can run. Returns until when that holds.
+
+        One that is retired is not counted any more. What it runs it holds by the leases of the jobs.
+        """
         queue, view = self._queue, self._queue.view
+        until = view.now + queue.lease
         if view.retired:
-            tasks = frozenset()
-        until, text = view.now + queue.lease, json.dumps(sorted(tasks))
+            queue.known = frozenset()
+            if self._table.tasks(queue.worker) is not None:
+                self.goodbye(queue.worker)
+            return until
+        text = json.dumps(sorted(tasks))
         queue.known, queue.alive_until = tasks, until
         if self._table.tasks(queue.worker) != text:
             self._roster_changed()
@@ -78,8 +85,7 @@ class Care:
     def _retire(self) -> list[JobRecord]:
         """Leave all to those who have taken the queue over, but for waiting jobs that only this worker could run."""
         queue = self._queue
-        if self._table.tasks(queue.worker) != NO_TASKS:
-            self.hello(frozenset())
+        self.hello(frozenset())
         changed = []
         for task, home in queue.table.kinds():
             if home == queue.worker:

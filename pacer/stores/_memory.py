@@ -75,7 +75,7 @@ class MemoryStore:
         try:
             yield ledger
         finally:
-            del data.workers[worker]
+            data.workers.pop(worker, None)
             data.left_at, data.left_wall = ledger.now(), time.time()
 
     def _clock(self, data: QueueData) -> Callable[[], float]:

@@ -81,9 +81,15 @@ class MemoryLedger:
         return datetime.fromtimestamp(self._epoch + at, UTC)
 
     def hello(self, tasks: frozenset[str]) -> None:
-        """Note that this worker is alive and what it can run."""
-        until = math.inf if self._lease is None else self.now() + self._lease
-        self._data.workers[self._worker] = (until, frozenset() if self._retired else tasks)
+        """Note that this worker is alive and what it can run; one that is retired is not counted any more."""
+        if self._retired:
+            self._data.workers.pop(self._worker, None)
+        else:
+            self._data.workers[self._worker] = (self._until(), tasks)
+
+    def _until(self) -> float:
+        """Until when a lease lasts that begins now."""
+        return math.inf if self._lease is None else self.now() + self._lease
 
     # -- as long as nobody takes the queue over ----------------------------------------------------------------------
 
@@ -226,10 +232,11 @@ class MemoryLedger:
 
     async def beat(self, held: Sequence[JobRecord]) -> Beat:
         """Extend the leases."""
-        self.hello(self._data.workers[self._worker][1])
-        mine = [record for record in held if self._holds(record)]
+        _, tasks = self._data.workers.get(self._worker, (0.0, frozenset[str]()))
+        self.hello(tasks)
+        mine, until = [record for record in held if self._holds(record)], self._until()
         for record in mine:
-            record.lease_until = self._data.workers[self._worker][0]
+            record.lease_until = until
         return Beat(
             lost=frozenset(record.id for record in held) - {record.id for record in mine},
             cancel=frozenset(record.id for record in mine if record.cancel_requested),

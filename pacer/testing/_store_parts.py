@@ -127,7 +127,10 @@ async def check_takeover_and_learned_state(factory: StoreFactory) -> None:
 
 
 async def check_takeover_of_jobs_at_home(factory: StoreFactory) -> None:
-    """A waiting job that only a worker before the takeover could run is stale as soon as that one looks."""
+    """A worker that was taken over counts as gone as soon as it looks, but for what it runs.
+
+    A waiting job that only it could run is then stale, and others may come in with what parts they like.
+    """
     async with set_up(factory) as desk:
         local = {"task": "local", "payload": None, "home": "a"}
         await desk.a.add([desk.job("waits", **local), desk.job("other")])
@@ -137,6 +140,13 @@ async def check_takeover_of_jobs_at_home(factory: StoreFactory) -> None:
             expect_equal(ids(changed), ["waits"], "recover returns the jobs that only this worker could run")
             assert_record(await c.job("waits"), JobState.STALE)
             await desk.start(c, "other")
+            await desk.b.recover(TASKS)
+        try:
+            async with desk.open("d") as d:
+                await d.recover(TASKS)
+        except PartsDifferError as error:
+            msg = f"who was taken over keeps nobody from coming in, but: {error}"
+            raise AssertionError(msg) from error
 
 
 PARTS_CHECKS: Sequence[StoreCheck] = (

@@ -45,9 +45,15 @@ class File:
         return SqliteStore(self.path, **{"clock": self.clock, **settings})
 
     def open(
-        self, worker: str = "w1", queue: str = "default", rules: Rules | None = None, **settings: Any
+        self,
+        worker: str = "w1",
+        queue: str = "default",
+        rules: Rules | None = None,
+        *,
+        takeover: bool = False,
+        **settings: Any,
     ) -> AbstractAsyncContextManager[StoredLedger]:
-        return self.store(**settings).open(queue, rules or self.rules, worker)
+        return self.store(**settings).open(queue, rules or self.rules, worker, takeover=takeover)
 
 
 def job(job_id: str, **fields: Any) -> JobRecord:
