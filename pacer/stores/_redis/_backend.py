@@ -1,0 +1,272 @@
+"""One queue in Redis, as `ServerThread` uses it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from pacer._errors import CorruptStoreError, StoreUnavailableError
+from pacer._job import JobState
+from pacer.stores._redis import _scripts as scripts
+from pacer.stores._redis._keys import POSITIONS, Keys, kind_text, number_text
+from pacer.stores._redis._layout import LAYOUT, check_layout, check_server
+from pacer.stores._redis._rows import BATCH, STATE, rows_of, with_data
+from pacer.stores._redis._scripts import Script
+from pacer.stores._redis._wire import Argument, Wire
+from pacer.stores._redis._writing import batch_field, commit_of
+from pacer.stores._rows import NAMED, Row, storable_text
+from pacer.stores._server._backend import FRONT, Content, Head, JobExistsError, Key, Loaded, Writing
+
+_LOCK_LIFE: Final = 1.0
+_SHORTEST_WAIT, _LONGEST_WAIT = 0.001, 0.02
+# So many jobs are moved or read in one step: a server does nothing else meanwhile.
+_AT_ONCE: Final = 1000
+_NAMED: Final = NAMED.count(",") + 1
+_DAY: Final = 86400
+_NOTHING: Final = (-1, "")
+
+
+@attrs.define(eq=False)
+class RedisBackend:
+    """Reads and writes one queue.
+
+    A commit is made if the queue has the version and the stamp that this worker knows. The stamp is another for each
+    commit: a server that has lost the last moments in a crash may come to the same version again with other jobs.
+    """
+
+    wire: Wire
+    keys: Keys
+    worker: str
+    risks: tuple[str, ...] = attrs.field(init=False, default=())
+    """What may be lost with the server as it is set up, in sentences; looked at whenever it is connected to anew."""
+    _token: str = attrs.field(init=False, factory=lambda: secrets.token_hex(8))
+    _commits: int = attrs.field(init=False, default=0)
+    _head: Head | None = attrs.field(init=False, default=None)
+    """The last head that was read or written, and its stamp."""
+    _stamp: str = attrs.field(init=False, default="")
+    _locked: bool = attrs.field(init=False, default=False)
+
+    @property
+    def name(self) -> str:
+        """Which server this is, without a password."""
+        return self.wire.name
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """Connect, and look at what is there."""
+        self.wire.connect()
+        self.risks = check_server(self.wire)
+        check_layout(self.wire, self.keys)
+
+    def close(self) -> None:
+        """Disconnect. Never raises."""
+        self.wire.close()
+
+    def create(self, head: Head) -> None:
+        """Make the queue with this head, unless there is one."""
+        self._run(
+            scripts.CREATE,
+            *(str(LAYOUT), str(head.version), self._next_stamp(), head.state, head.parts),
+            *(repr(head.offset), repr(head.at)),
+        )
+
+    # -- commits -----------------------------------------------------------------------------------------------------
+
+    def load(self, known: int | None, lock: bool) -> Loaded:
+        """The queue as it is now."""
+        if self._head is None or self._head.version != known:
+            self._head = None
+        answer = self._load(self._token) if lock else None
+        if answer is None:
+            answer = self._load("")
+        self._locked = lock
+        at, commit = int(answer[0]) + int(answer[1]) / 1e6, int((answer[2] or b"0").split()[0])
+        if len(answer) == 3:
+            assert self._head is not None  # noqa: S101 - otherwise no version would have been known
+            return Loaded(self._head, None, at, commit)
+        head, content = self._content(answer[3:])
+        return Loaded(head, content, at, commit)
+
+    def _load(self, lock: str) -> Any:
+        """None if somebody else has the lock, for as long as one can."""
+        version, stamp = _NOTHING if self._head is None else (self._head.version, self._stamp)
+        arguments = (str(version), stamp, self.worker, lock, str(int(_LOCK_LIFE * 1000)), str(FRONT))
+        pause, deadline = _SHORTEST_WAIT, time.monotonic() + _LOCK_LIFE
+        while True:
+            answer = self._run(scripts.LOAD, *arguments)
+            if answer is not None or time.monotonic() > deadline:
+                return answer
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_WAIT)
+
+    def _content(self, answer: Any) -> tuple[Head, Content]:
+        fields, running, front, data, last, due, expiry, people = answer
+        if fields[0] is None:
+            self._head = None
+            msg = (
+                f"{self.name}: the queue is gone: the server was emptied, or has lost its data. Restore them, or stop "
+                f"all schedulers of the queue and start them again; what waited in it is lost."
+            )
+            raise StoreUnavailableError(msg)
+        head = Head(
+            version=int(fields[0]),
+            state=fields[2].decode(),
+            parts=fields[3].decode(),
+            offset=float(fields[4]),
+            at=float(fields[5]),
+            ready=int(fields[6]),
+            delayed=int(fields[7]),
+            seq=int(fields[8]),
+            arrivals=int(fields[9]),
+            roster=int(fields[10]),
+        )
+        content = Content(
+            running=[tuple(row) for row in self._rows(running)],
+            front=with_data(self._rows(front), data),
+            last=(float(last[1]), int(last[0], 16)) if last else None,
+            next_due=float(due[1]) if due else None,
+            next_expiry=float(expiry[1]) if expiry else None,
+            people=people,
+        )
+        self._head, self._stamp = head, fields[1].decode()
+        return head, content
+
+    def write(self, writing: Writing) -> bool:
+        """Commit all of it."""
+        head, stamp = self._head, self._next_stamp()
+        if head is None or head.version + 1 != writing.head.version:
+            return False  # what it is based on is not known any more
+        commit = commit_of(writing.changes, self.keys)
+        lock = self._token if self._locked else ""
+        arguments = commit.arguments(writing, head, (self._stamp, stamp), lock, self.keys.channel)
+        self._locked, self._head = False, None
+        answer = self.wire.run(scripts.WRITE, commit.keys(), arguments, again=False)
+        if answer == 1:
+            self._head, self._stamp = writing.head, stamp
+        elif answer != 0:
+            raise JobExistsError
+        return bool(answer)
+
+    def _next_stamp(self) -> str:
+        self._commits += 1
+        return f"{self._token}-{self._commits}"
+
+    def unlock(self) -> None:
+        """Give up the lock, if there is one."""
+        if self._locked:
+            self._locked = False
+            self._run(scripts.UNLOCK, self._token)
+
+    def promote(self, now: float) -> None:
+        """Make the delayed jobs ready that are due by then."""
+        while self._run(scripts.PROMOTE, repr(now), str(_AT_ONCE), self._next_stamp()) == _AT_ONCE:
+            pass
+
+    def prune(self, older_than: float, limit: int) -> int:
+        """Remove jobs that ended before then, and what is known of workers that have long been gone."""
+        self._run(scripts.FORGET, str(_DAY))
+        numbers, texts = self._run(scripts.ENDED, repr(older_than), str(min(limit, _AT_ONCE)))
+        arguments: list[Argument] = []
+        for number, row in zip(numbers, self._rows(texts), strict=True):
+            batch = row[BATCH]
+            arguments += (number, row[0], "" if batch is None else batch_field(row[STATE], batch))
+        return int(self._run(scripts.REMOVE, *arguments)) if arguments else 0
+
+    # -- reads -------------------------------------------------------------------------------------------------------
+
+    def in_order(self, after: Key, count: int) -> Sequence[Row]:
+        """Rows of the first ready jobs with larger keys, with arguments."""
+        return self._found(scripts.IN_ORDER, repr(after[0]), number_text(after[1] + 1), str(count), "1")
+
+    def named(self, count: int) -> Sequence[Row]:
+        """Rows of the first ready jobs, as far as a forecast looks at them."""
+        texts, _ = self._run(scripts.IN_ORDER, "-inf", number_text(0), str(count), "0")
+        return [tuple(row[:_NAMED]) for row in self._rows(texts)]
+
+    def ahead_of(self, key: Key) -> int:
+        """How many ready jobs have smaller keys."""
+        return int(self._run(scripts.BEFORE, str(POSITIONS["ready"]), repr(key[0]), number_text(key[1])))
+
+    def delayed_before(self, ready_at: float, seq: int) -> int:
+        """How many delayed jobs become ready before one with these."""
+        return int(self._run(scripts.BEFORE, str(POSITIONS["due"]), repr(ready_at), number_text(seq)))
+
+    def find(self, job_ids: Sequence[str], uniques: Sequence[str]) -> Sequence[Row]:
+        """Rows of the jobs with these ids, and of those not ended with these unique keys."""
+        wanted = [storable_text(one) for one in (*job_ids, *uniques)]
+        return self._found(scripts.FIND, str(len(job_ids)), *wanted)
+
+    def oldest(self, count: int) -> Sequence[Row]:
+        """Rows of the jobs that have waited longest."""
+        kinds = [self.keys.waiting(kind) for kind in self._kinds()]
+        return self._found(scripts.OLDEST, str(count), more=kinds)
+
+    def expired(self, now: float) -> Sequence[Row]:
+        """Rows of the waiting jobs whose time to start is over."""
+        found: list[Row] = []
+        while len(found) % _AT_ONCE == 0:
+            some = self._found(scripts.EXPIRED, repr(now), str(len(found)), str(_AT_ONCE))
+            found += some
+            if not some:
+                break
+        return found
+
+    def kinds(self) -> Sequence[tuple[str, str | None]]:
+        """The tasks and homes of all that wait."""
+        return [(task, home) for task, home in map(json.loads, self._kinds())]
+
+    def _kinds(self) -> list[str]:
+        return [kind.decode() for kind in self.wire.ask("SMEMBERS", self.keys.fixed[POSITIONS["kinds"] - 1])]
+
+    def of_kind(self, task: str, home: str | None) -> Sequence[Row]:
+        """Rows of the waiting jobs of this task and home."""
+        more = [self.keys.waiting(kind_text(task, home))]
+        found: list[Row] = []
+        while len(found) % _AT_ONCE == 0:
+            some = self._found(scripts.OF_KIND, str(len(found)), str(_AT_ONCE), more=more)
+            found += some
+            if not some:
+                break
+        return found
+
+    def batch(self, batch_id: str) -> Mapping[str, int]:
+        """How many jobs of the batch are in which state."""
+        states = [state.value for state in JobState]
+        fields = [batch_field(state, storable_text(batch_id)) for state in states]
+        counts = self.wire.ask("HMGET", self.keys.fixed[POSITIONS["batches"] - 1], *fields)
+        return {state: int(count) for state, count in zip(states, counts, strict=True) if count is not None}
+
+    def workers(self) -> Sequence[tuple[str, float, str]]:
+        """Those who have the queue open."""
+        answer = self.wire.ask("HGETALL", self.keys.fixed[POSITIONS["workers"] - 1])
+        said = [json.loads(text) for text in answer[1::2]]
+        return [(name.decode(), *one) for name, one in zip(answer[::2], said, strict=True)]
+
+    def staged(self, limit: int) -> Sequence[tuple[int, float, Row]]:
+        """There is no stage: Redis has no transactions that a user could enqueue in."""
+        return ()
+
+    # -- asking ------------------------------------------------------------------------------------------------------
+
+    def _run(self, script: Script, *arguments: Argument, more: Sequence[bytes] = ()) -> Any:
+        """Of a script that may be run again if its answer does not come."""
+        return self.wire.run(script, [*self.keys.fixed, *more], arguments, again=True)
+
+    def _found(self, script: Script, *arguments: Argument, more: Sequence[bytes] = ()) -> list[Row]:
+        texts, data = self._run(script, *arguments, more=more)
+        return with_data(self._rows(texts), data)
+
+    def _rows(self, texts: Sequence[bytes | None]) -> list[list[Any]]:
+        if None in texts:
+            msg = (
+                f"{self.name}: jobs of this queue are missing: somebody has removed them, or the server evicts keys "
+                f"(maxmemory-policy). Restore its data, or give another prefix."
+            )
+            raise CorruptStoreError(msg)
+        return rows_of(texts)  # type: ignore[arg-type]

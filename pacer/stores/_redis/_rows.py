@@ -1,0 +1,97 @@
+"""Jobs as texts in a hash: rows of `COLUMNS` as JSON, without arguments and results, which are kept apart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from pacer._job import ONE_REQUEST, JobRecord
+from pacer.stores._rows import PLAIN, Encoded, Row, encode, storable_text
+
+STATE, BATCH = 13, 11
+_PAYLOAD, _ENDED_AT, _RESULT = 2, 20, 35
+
+# What most jobs have from `expires_at` on; a row ends where the rest of it is this.
+_USUAL: Final = (None, None, None, 0, None, 0.0, None, None, 0, 0, None, 0, 0.0, 0, None, "", "", None)
+_COLUMNS: Final = 36
+_FIRST_USUAL: Final = _COLUMNS - len(_USUAL)
+
+_json: Final = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def row_text(job: JobRecord, encoded: Encoded | None) -> str:
+    """The row of a job; `encoded` is what has been turned into text already, if anything."""
+    if encoded is None:
+        encoded = _encoded(job)
+    row = [
+        job.id,
+        job.task,
+        None,
+        job.home,
+        job.key,
+        job.priority,
+        encoded.cost,
+        job.delay,
+        job.timeout,
+        encoded.retry,
+        job.unique,
+        job.batch_id,
+        None,
+        job.state.value,
+        job.seq,
+        job.sort_key,
+        job.created_at,
+        job.ready_at,
+        job.expires_at,
+        job.started_at,
+        job.ended_at,
+        job.failures,
+        job.first_failed_at,
+        job.retry_delay,
+        job.promised_low,
+        job.promised_high,
+        job.throttles,
+        job.recoveries,
+        job.worker,
+        job.fence,
+        job.lease_until,
+        int(job.cancel_requested),
+        job.progress,
+        storable_text(job.message),
+        storable_text(job.error),
+    ]
+    last = len(row) - 1
+    while last >= _FIRST_USUAL and row[last] == _USUAL[last - _FIRST_USUAL]:
+        last -= 1
+    return _json(row[: last + 1])
+
+
+def _encoded(job: JobRecord) -> Encoded:
+    return encode(job) if job.cost is not ONE_REQUEST or job.retry is not None else PLAIN
+
+
+def rows_of(texts: Sequence[bytes]) -> list[list[Any]]:
+    """The rows that these texts are; one call for all of them takes half the time."""
+    rows: list[list[Any]] = json.loads(b"[%b]" % b",".join(texts))
+    for row in rows:
+        row.extend(_USUAL[len(row) - _FIRST_USUAL :])
+    return rows
+
+
+def with_data(rows: Sequence[list[Any]], data: Sequence[bytes | None]) -> list[Row]:
+    """The same with arguments, or results of what has ended."""
+    for row, value in zip(rows, data, strict=True):
+        if value is not None:
+            row[_PAYLOAD if row[_ENDED_AT] is None else _RESULT] = data_value(value)
+    return [tuple(row) for row in rows]
+
+
+def data_text(value: str | bytes) -> bytes:
+    """Arguments or a result, marked as text or as bytes."""
+    return b"s" + value.encode() if isinstance(value, str) else b"b" + value
+
+
+def data_value(text: bytes) -> str | bytes:
+    """What `data_text` was given."""
+    return text[1:].decode() if text[:1] == b"s" else text[1:]

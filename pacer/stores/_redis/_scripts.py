@@ -1,0 +1,270 @@
+"""What the server does by itself, each in one step: Lua scripts.
+
+Numbers reach a script as text and leave it as text, so that none loses digits on the way. A script touches the keys
+that it is given and no others. Redis does not take back what a script has written before it failed: whatever can be
+refused is looked at before the first write, and the server looks at its memory and its disk there too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+import attrs
+
+from pacer.stores._redis._keys import NAMES
+
+_KEYS: Final = (
+    f"local USUAL = {len(NAMES)}\nlocal "
+    + ", ".join(NAMES)
+    + " = "
+    + ", ".join(f"KEYS[{number + 1}]" for number in range(len(NAMES)))
+)
+
+_COMMON: Final = """
+-- Lua cannot hand over any number of arguments at once.
+local function values(key, fields)
+    local found = {}
+    for first = 1, #fields, 1000 do
+        local part = redis.call('HMGET', key, unpack(fields, first, math.min(first + 999, #fields)))
+        for i = 1, #part do found[#found + 1] = part[i] end
+    end
+    return found
+end
+
+local function number(member)
+    return tonumber(string.sub(member, 1, 12), 16)
+end
+
+-- How many members of a sorted set stand before one with this score and this number, be it in the set or not.
+local function before(key, score, member)
+    local low = redis.call('ZCOUNT', key, '-inf', '(' .. score)
+    local high = redis.call('ZCOUNT', key, '-inf', score)
+    while low < high do
+        local middle = math.floor((low + high) / 2)
+        if number(redis.call('ZRANGE', key, middle, middle)[1]) < number(member) then
+            low = middle + 1
+        else
+            high = middle
+        end
+    end
+    return low
+end
+"""
+
+
+@attrs.frozen(eq=False)
+class Script:
+    """A script and the name under which a server knows it once it has seen it."""
+
+    body: str
+    text: str = attrs.field(init=False)
+    sha: str = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        text = f"{_KEYS}\n{_COMMON}\n{self.body}"
+        object.__setattr__(self, "text", text)
+        # It is the name that Redis gives it, and protects nothing.
+        object.__setattr__(self, "sha", hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+# Arguments: version of the layout, version, stamp, state, parts. Returns the layout that is there.
+CREATE: Final = Script("""
+local found = redis.call('HGET', head, 'layout')
+if found then return found end
+redis.call('HSET', head, 'layout', ARGV[1], 'version', ARGV[2], 'stamp', ARGV[3], 'state', ARGV[4], 'parts', ARGV[5],
+    'offset', ARGV[6], 'at', ARGV[7], 'ready', 0, 'delayed', 0, 'seq', 0, 'arrivals', 0, 'roster', 0)
+return ARGV[1]
+""")
+
+# Arguments: the known version and stamp, worker, token of the lock or '', its life in ms, how many ready jobs.
+# Returns false if somebody else has the lock.
+LOAD: Final = Script("""
+if ARGV[4] ~= '' then
+    local holder = redis.call('GET', lock)
+    if holder and holder ~= ARGV[4] then return false end
+    redis.pcall('SET', lock, ARGV[4], 'PX', ARGV[5])  -- without the memory for it, it is done without
+end
+local time = redis.call('TIME')
+local commit = redis.call('HGET', commits, ARGV[3])
+local known = redis.call('HMGET', head, 'version', 'stamp')
+if known[1] == ARGV[1] and known[2] == ARGV[2] then return {time[1], time[2], commit} end
+local first = redis.call('ZRANGE', ready, 0, ARGV[6] - 1)
+return {
+    time[1], time[2], commit,
+    redis.call('HMGET', head, 'version', 'stamp', 'state', 'parts', 'offset', 'at', 'ready', 'delayed', 'seq',
+        'arrivals', 'roster'),
+    values(jobs, redis.call('SMEMBERS', running)),
+    values(jobs, first), values(data, first),
+    redis.call('ZRANGE', ready, -1, -1, 'WITHSCORES'),
+    redis.call('ZRANGE', due, 0, 0, 'WITHSCORES'),
+    redis.call('ZRANGE', expiry, 0, 0, 'WITHSCORES'),
+    redis.call('HLEN', workers)
+}
+""")
+
+# Arguments: the version and stamp that have to be there, time or '', tolerance, token of the lock or '', channel,
+# notice or '', how many new jobs, their ids, how many new unique keys, these, whether to go on when memory is full,
+# and then commands: name, number of the key, how many arguments, the arguments.
+# Returns 0 if it was not as supposed, 1 when it is done, 2 if a new job is not new.
+WRITE: Final = Script("""
+local function unlock()
+    if ARGV[5] ~= '' and redis.call('GET', lock) == ARGV[5] then redis.call('DEL', lock) end
+end
+local at = 8
+local function taken(key)
+    local count = tonumber(ARGV[at])
+    local first = at + 1
+    at = first + count
+    for i = first, at - 1, 1000 do
+        for _, one in ipairs(redis.call('HMGET', key, unpack(ARGV, i, math.min(i + 999, at - 1)))) do
+            if one then return true end
+        end
+    end
+    return false
+end
+local known = redis.call('HMGET', head, 'version', 'stamp')
+local supposed = known[1] == ARGV[1] and known[2] == ARGV[2]
+if supposed and ARGV[3] ~= '' then
+    local time = redis.call('TIME')
+    supposed = math.abs(time[1] + time[2] / 1000000 - tonumber(ARGV[3])) <= tonumber(ARGV[4])
+end
+if not supposed then
+    unlock()
+    return 0
+end
+if taken(ids) or taken(unique) then
+    unlock()
+    return 2
+end
+-- The server refuses for want of memory only before the first write, and only if that may need some.
+if ARGV[at] == '1' then redis.call('HDEL', head, '') end
+local i = at + 1
+while i <= #ARGV do
+    local name, key, last = ARGV[i], KEYS[tonumber(ARGV[i + 1])], i + 2 + ARGV[i + 2]
+    if name == 'COUNT' then
+        if redis.call('HINCRBY', key, ARGV[i + 3], ARGV[i + 4]) == 0 then redis.call('HDEL', key, ARGV[i + 3]) end
+    elseif name == 'KIND' then
+        if redis.call('EXISTS', key) == 0 then redis.call('SREM', kinds, ARGV[i + 3]) end
+    else
+        redis.call(name, key, unpack(ARGV, i + 3, last))
+    end
+    i = last + 1
+end
+unlock()
+if ARGV[7] ~= '' then redis.call('PUBLISH', ARGV[6], ARGV[7]) end
+return 1
+""")
+
+UNLOCK: Final = Script("""
+if redis.call('GET', lock) == ARGV[1] then redis.call('DEL', lock) end
+""")
+
+# Arguments: now, how many at most, stamp. Returns how many.
+PROMOTE: Final = Script("""
+local found = redis.call('ZRANGEBYSCORE', due, '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])
+if #found == 0 then return 0 end
+redis.call('ZREM', due, unpack(found))
+local entries = {}
+for _, member in ipairs(found) do
+    entries[#entries + 1] = string.sub(member, 13)
+    entries[#entries + 1] = string.sub(member, 1, 12)
+end
+redis.call('ZADD', ready, unpack(entries))
+redis.call('HINCRBY', head, 'version', 1)
+redis.call('HINCRBY', head, 'ready', #found)
+redis.call('HINCRBY', head, 'delayed', -#found)
+redis.call('HSET', head, 'stamp', ARGV[3])
+if tonumber(redis.call('HGET', head, 'at')) < tonumber(ARGV[1]) then redis.call('HSET', head, 'at', ARGV[1]) end
+return #found
+""")
+
+# Arguments: time, how many at most. Returns numbers and rows.
+ENDED: Final = Script("""
+local found = redis.call('ZRANGEBYSCORE', ended, '-inf', '(' .. ARGV[1], 'LIMIT', 0, ARGV[2])
+return {found, values(jobs, found)}
+""")
+
+# Arguments: of each job its number, id, and the field of its batch or ''. Then nothing more is known of it.
+REMOVE: Final = Script("""
+local count = 0
+for i = 1, #ARGV, 3 do
+    if redis.call('ZREM', ended, ARGV[i]) == 1 then
+        count = count + 1
+        redis.call('HDEL', jobs, ARGV[i])
+        redis.call('HDEL', data, ARGV[i])
+        redis.call('HDEL', ids, ARGV[i + 1])
+        if ARGV[i + 2] ~= '' and redis.call('HINCRBY', batches, ARGV[i + 2], -1) == 0 then
+            redis.call('HDEL', batches, ARGV[i + 2])
+        end
+    end
+end
+return count
+""")
+
+# Arguments: field. Removes what workers have left there that have long been gone.
+FORGET: Final = Script("""
+local time = redis.call('TIME')[1]
+local all = redis.call('HGETALL', commits)
+for i = 1, #all, 2 do
+    local said = tonumber(string.match(all[i + 1], ' (.*)'))
+    if time - said > tonumber(ARGV[1]) and redis.call('HEXISTS', workers, all[i]) == 0 then
+        redis.call('HDEL', commits, all[i])
+    end
+end
+""")
+
+# Arguments: sort key, number, how many, '1' with arguments. Returns rows and arguments.
+IN_ORDER: Final = Script("""
+local first = before(ready, ARGV[1], ARGV[2])
+local found = redis.call('ZRANGE', ready, first, first + ARGV[3] - 1)
+return {values(jobs, found), ARGV[4] == '1' and values(data, found) or {}}
+""")
+
+# Arguments: number of the key, score, number.
+BEFORE: Final = Script("""
+return before(KEYS[tonumber(ARGV[1])], ARGV[2], ARGV[3])
+""")
+
+# Arguments: how many ids, these, unique keys. Returns rows, and arguments or results, of those that there are.
+FIND: Final = Script("""
+local count = tonumber(ARGV[1])
+local wanted, seen = {}, {}
+for place, key in ipairs({ids, unique}) do
+    local first, last = place == 1 and 2 or count + 2, place == 1 and count + 1 or #ARGV
+    for i = first, last, 1000 do
+        for _, one in ipairs(redis.call('HMGET', key, unpack(ARGV, i, math.min(i + 999, last)))) do
+            if one and not seen[one] then
+                seen[one] = true
+                wanted[#wanted + 1] = one
+            end
+        end
+    end
+end
+return {values(jobs, wanted), values(data, wanted)}
+""")
+
+# Arguments: how many. The keys after the usual ones are those of kinds. Returns rows and arguments.
+OLDEST: Final = Script("""
+local found = {}
+for i = USUAL + 1, #KEYS do
+    local some = redis.call('ZRANGE', KEYS[i], 0, ARGV[1] - 1, 'WITHSCORES')
+    for j = 1, #some, 2 do found[#found + 1] = {tonumber(some[j + 1]), some[j]} end
+end
+table.sort(found, function(one, other) return one[1] < other[1] end)
+local first = {}
+for i = 1, math.min(#found, ARGV[1]) do first[i] = found[i][2] end
+return {values(jobs, first), values(data, first)}
+""")
+
+# Arguments: latest time, first and how many of them. Returns rows and arguments.
+EXPIRED: Final = Script("""
+local found = redis.call('ZRANGEBYSCORE', expiry, '-inf', ARGV[1], 'LIMIT', ARGV[2], ARGV[3])
+return {values(jobs, found), values(data, found)}
+""")
+
+# Arguments: first and how many. The key after the usual ones is that of the kind. Returns rows and arguments.
+OF_KIND: Final = Script("""
+local found = redis.call('ZRANGE', KEYS[USUAL + 1], ARGV[1], ARGV[1] + ARGV[2] - 1)
+return {values(jobs, found), values(data, found)}
+""")
