@@ -22,7 +22,8 @@ class Budget(Combinable):
     the real cost counts instead, if the job has reported one (`current_job().report(cost={"tokens": 1312})`): too much
     is given back at once, too little becomes a debt that delays the jobs after it. A run that reports no cost is
     taken to have cost what was expected, however it ended: also one that was broken off (cancelled, lost in a crash),
-    because its request may have arrived. Whatever runs at once, what is reserved never exceeds the budget.
+    because its request may have arrived. Only one that had not begun costs nothing. Whatever runs at once, what is
+    reserved never exceeds the budget.
 
     The generic cell rate algorithm in its virtual-scheduling form (ITU-T I.371), corrected afterwards. The state is one
     time, `TAT`, at which the budget would be full again. With `T = per / tokens`, an expected cost q and a real one a:

@@ -55,9 +55,8 @@ def without(log: Log, at: float, cost: float, now: float, per: float) -> Log:
     """The log as if this cost had not been noted at this time; as it is, if that cannot be told, or makes no odds."""
     first = bisect_left(log, at, key=_time)
     for index in range(first, len(log)):
-        time = log[index][0]
-        if time > log[first][0] or time + per <= now:
-            break
+        if at + per <= now or log[index][0] > log[first][0]:
+            break  # it has left the window, or is not there
         # The sums build on a pair that has left the window, if one has; then this is not the first.
         own = log[index][1] - (log[index - 1][1] if index else 0.0)
         if own >= cost - ROUNDING:

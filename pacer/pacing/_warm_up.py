@@ -49,8 +49,6 @@ class WarmUp(Combinable):
     seconds: float = attrs.field(converter=seconds, validator=positive, kw_only=True)
     cold_factor: float = attrs.field(default=3.0, validator=one_or_more, kw_only=True)
 
-    starts_ahead = True
-
     @cached_property
     def interval(self) -> float:
         """Seconds between starts when warm."""
@@ -94,13 +92,8 @@ class WarmUp(Combinable):
         return [next_start + wait, stored - taken]
 
     def ended(self, state: list[float], now: float, job: JobFacts, outcome: Outcome, running: int) -> list[float]:
-        """Nothing to learn: starts are what counts. The last one costs nothing if it was not used."""
-        cost = requests(job)
-        if not outcome.unused or cost <= 0:
-            return state
-        next_start, stored = state
-        # What it took of the stored permits is not known if there were fewer than it costs; then some are too many.
-        return [now if now == job.started_at else next_start, min(self.most, stored + cost)]
+        """Nothing to learn: starts are what counts."""
+        return state
 
     def _area(self, stored: float) -> float:
         """Seconds that so many stored permits cost, all together."""

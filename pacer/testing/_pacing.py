@@ -13,6 +13,7 @@ import attrs
 from pacer._job import Outcome, OutcomeKind
 from pacer.protocols import LimitReport, PacingPolicy, When
 from pacer.testing._expect import Call, CallLog, Check, SampleJob, check_recipe, expect, expect_pure, plain, seeded
+from pacer.testing._pacing_ahead import check_pacing_gives_back, check_pacing_starts_ahead
 
 _EPOCH = 1_700_000_000.0
 # A clock that showed 0 at this Unix time, a thousand seconds before.
@@ -318,6 +319,8 @@ PACING_CHECKS: Sequence[Check] = (
     check_pacing_tells_lanes_apart,
     check_pacing_knows_the_clock,
     check_pacing_rests,
+    check_pacing_starts_ahead,
+    check_pacing_gives_back,
 )
 """The promises of a pacing policy, one function each."""
 

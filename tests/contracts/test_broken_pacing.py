@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from pacer import OutcomeKind
-from pacer.pacing import FixedPause, FixedWindow, PerKey, TokenBucket, Unpaced
+from pacer.pacing import AdaptiveRate, FixedPause, FixedWindow, MinInterval, PerKey, TokenBucket, Unpaced
 from pacer.protocols import NOW, When
 from pacer.testing import check_pacing_policy
 
@@ -136,6 +136,9 @@ class FloatLevel(TokenBucket):
     def started(self, state, now, job, running):
         return {"level": self._level(state, now) - 1, "at": now}
 
+    def ended(self, state, now, job, outcome, running):
+        return state
+
 
 class ForgetsIgnoredEnds(Unpaced):
     """Leaks a slot for each run that was broken off."""
@@ -231,6 +234,42 @@ class RemembersForEver(FixedWindow):
         return state is None
 
 
+class PausesAhead(FixedPause):
+    """An end makes the next job wait, and the start times that were given out ahead do not know of it."""
+
+    starts_ahead = True
+
+
+class AdaptsAhead(AdaptiveRate):
+    starts_ahead = True
+
+
+class ForgetsTimesAhead(TokenBucket):
+    """Starts anew from the end of each run."""
+
+    def ended(self, state, now, job, outcome, running):
+        return min(state, now)
+
+
+class GivesBackAllThatWasCharged(TokenBucket):
+    """Also what has flowed over since."""
+
+    def ended(self, state, now, job, outcome, running):
+        return state - self.interval * job.cost.get("requests", 1.0) if outcome.unused else state
+
+
+class GivesBackTheLastStart(MinInterval):
+    """Whichever it was that was given back."""
+
+    def ended(self, state, now, job, outcome, running):
+        return state - self.seconds if outcome.unused else state
+
+
+class GivesBackTwice(FixedWindow):
+    def ended(self, state, now, job, outcome, running):
+        return [state[0], state[1] - 2] if outcome.unused else state
+
+
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
@@ -257,6 +296,12 @@ class RemembersForEver(FixedWindow):
         (ForgetsToSayLane(FixedPause(10)), "`lane` says whether"),
         (LetsOthersWaitLonger(FixedPause(10)), "`lane` says whether"),
         (StopsTheLaneForEver(TokenBucket(1)), "stops no lane"),
+        (PausesAhead(1 / 3), "Does the end of a run make others wait longer?"),
+        (AdaptsAhead(1), "Does the end of a run make others wait longer?"),
+        (ForgetsTimesAhead(1 / 3), "Does the end of a run make others wait longer?"),
+        (GivesBackAllThatWasCharged(1 / 3, burst=2), "nothing that later starts build on"),
+        (GivesBackTheLastStart(1), "nothing that later starts build on"),
+        (GivesBackTwice(1, per=60), "no more than was charged"),
         (ForgetsTheClock(1, per=60), "whatever the clock counts from"),
         (AddsUpEpochs(5, per=60), "counts from Unix time 0"),
         (ForgetsWhatIsUsed(9, per=1e4), "a new state would let 9 jobs start at once, and this one"),
