@@ -64,7 +64,7 @@ class RedisStore:
         clock: Seconds since the epoch, callable from any thread, for tests; None (default) takes the server's clock.
     """
 
-    url: str = attrs.field(converter=check_url, repr=redacted)
+    url: str = attrs.field(converter=check_url, repr=lambda url: repr(redacted(url)))
     prefix: str = attrs.field(
         default="pacer", validator=(attrs.validators.instance_of(str), attrs.validators.min_len(1)), kw_only=True
     )

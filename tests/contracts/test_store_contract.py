@@ -9,6 +9,7 @@ import pytest
 
 from pacer.stores import MemoryStore
 from pacer.stores.postgres import PostgresStore
+from pacer.stores.redis import RedisStore
 from pacer.stores.sqlite import SqliteStore
 from pacer.testing import STORE_CHECKS, HeldStore, check_store
 
@@ -65,3 +66,20 @@ def postgres_stores(postgres, postgres_schema):
 @pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__)
 async def test_postgres_store_keeps_the_contract(check, postgres_stores):
     await check(postgres_stores)
+
+
+@pytest.fixture
+def redis_stores(redis, redis_prefix):
+    """Makes Redis stores, each with a prefix of its own."""
+    numbers = itertools.count()
+    return lambda clock, lease: RedisStore(
+        redis.url, prefix=f"{redis_prefix}-{next(numbers)}", clock=clock, lease=lease, ahead=0
+    )
+
+
+@pytest.mark.anyio
+@pytest.mark.asyncio_only
+@pytest.mark.real_time
+@pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__)
+async def test_redis_store_keeps_the_contract(check, redis_stores):
+    await check(redis_stores)

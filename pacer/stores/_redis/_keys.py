@@ -14,7 +14,7 @@ from pacer.stores._rows import storable_text
 NAMES: Final = (
     "head",  # hash: what is known of the queue as a whole
     "jobs",  # hash: number of a job -> its row
-    "data",  # hash: number of a job -> its arguments, or its result once it has ended
+    "data",  # hash: number of a job -> its arguments (large ones: number and "+"), or its result once it has ended
     "ids",  # hash: id of a job -> its number
     "unique",  # hash: unique key of a job that has not ended -> its number
     "ready",  # sorted set of numbers by sort key

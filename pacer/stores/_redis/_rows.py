@@ -12,6 +12,9 @@ from pacer.stores._rows import PLAIN, Encoded, Row, encode, storable_text
 STATE, BATCH = 13, 11
 _PAYLOAD, _ENDED_AT, _RESULT = 2, 20, 35
 
+LARGE: Final = 4096
+"""Arguments of more characters or bytes than this are read with a job only when it is asked for by itself."""
+
 # What most jobs have from `expires_at` on; a row ends where the rest of it is this.
 _USUAL: Final = (None, None, None, 0, None, 0.0, None, None, 0, 0, None, 0, 0.0, 0, None, "", "", None)
 _COLUMNS: Final = 36
@@ -85,6 +88,16 @@ def with_data(rows: Sequence[list[Any]], data: Sequence[bytes | None]) -> list[R
         if value is not None:
             row[_PAYLOAD if row[_ENDED_AT] is None else _RESULT] = data_value(value)
     return [tuple(row) for row in rows]
+
+
+def data_field(number: str, value: str | bytes | None) -> str:
+    """Where arguments are kept: large ones apart, so that whoever reads many jobs does not read these."""
+    return number if value is None or len(value) <= LARGE else large_field(number)
+
+
+def large_field(number: str) -> str:
+    """Where large arguments of the job with this number would be."""
+    return f"{number}+"
 
 
 def data_text(value: str | bytes) -> bytes:

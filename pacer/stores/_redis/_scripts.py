@@ -226,7 +226,8 @@ BEFORE: Final = Script("""
 return before(KEYS[tonumber(ARGV[1])], ARGV[2], ARGV[3])
 """)
 
-# Arguments: how many ids, these, unique keys. Returns rows, and arguments or results, of those that there are.
+# Arguments: how many ids, these, unique keys. Returns rows, and arguments, also large ones, or results, of those that
+# there are.
 FIND: Final = Script("""
 local count = tonumber(ARGV[1])
 local wanted, seen = {}, {}
@@ -241,7 +242,12 @@ for place, key in ipairs({ids, unique}) do
         end
     end
 end
-return {values(jobs, wanted), values(data, wanted)}
+local large = {}
+for i = 1, #wanted do large[i] = wanted[i] .. '+' end
+large = values(data, large)
+local found = values(data, wanted)
+for i = 1, #wanted do found[i] = found[i] or large[i] end
+return {values(jobs, wanted), found}
 """)
 
 # Arguments: how many. The keys after the usual ones are those of kinds. Returns rows and arguments.

@@ -11,7 +11,7 @@ import attrs
 
 from pacer._job import JobRecord
 from pacer.stores._redis._keys import NAMES, POSITIONS, Keys, kind_text, number_text
-from pacer.stores._redis._rows import data_text, row_text
+from pacer.stores._redis._rows import data_field, data_text, large_field, row_text
 from pacer.stores._server._backend import CLOCK_TOLERANCE, Change, Head, Place, Writing
 
 Argument = str | bytes
@@ -102,7 +102,7 @@ class Commit:
         self._new_ids.append(job.id)
         self._add("HSET", "ids", job.id, number)
         if job.payload is not None:
-            self._add("HSET", "data", number, data_text(job.payload))
+            self._add("HSET", "data", data_field(number, job.payload), data_text(job.payload))
         if job.unique is not None and not job.state.final:
             self._new_uniques.append(job.unique)
             self._add("HSET", "unique", job.unique, number)
@@ -111,9 +111,8 @@ class Commit:
         if job.unique is not None:
             self._free_uniques.add(job.unique)
             self._remove("HDEL", "unique", job.unique)
-        if job.result is None:
-            self._remove("HDEL", "data", number)
-        else:
+        self._remove("HDEL", "data", number, large_field(number))
+        if job.result is not None:
             self._add("HSET", "data", number, data_text(job.result))
 
     def _move(self, job: JobRecord, number: str, was: Place, place: Place) -> None:
