@@ -77,6 +77,23 @@ def test_a_thread_that_cannot_be_stopped_does_not_keep_the_process(application: 
     assert application.job(job_id).state is JobState.QUEUED
 
 
+def test_a_store_that_goes_away_for_a_while_is_waited_for_and_the_queue_drained(application: Application) -> None:
+    jobs = [application.enqueue("wait_for", "done") for _ in range(2)]
+    files, away = list(application.folder.glob("jobs.db*")), application.folder / "away"
+    away.mkdir()
+    with application.worker("--drain", "--concurrency", "1") as process:
+        process.wait_for(f"JobStarted job_id={jobs[0]}")
+        for file in files:
+            file.rename(away / file.name)
+        process.wait_for("StoreFailed action=heartbeat")
+        for file in files:
+            (away / file.name).rename(file)
+        application.tell("done")
+        assert process.wait() == 0
+    assert "1 job at once of 2 over all processes" in process.said
+    assert process.last_line == "pacer worker: drained after 2 runs: 2 succeeded"
+
+
 def test_jobs_that_cannot_be_handed_back_because_the_store_is_gone_show_in_the_exit_code(
     application: Application,
 ) -> None:
