@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -14,15 +13,15 @@ from psycopg import errors
 
 from pacer._errors import CorruptStoreError
 from pacer.stores._postgres import _sql, _writing
-from pacer.stores._postgres._columns import INSERTED, UPDATED, inserted, joined, updated
-from pacer.stores._postgres._migrate import as_bytes, bring_up_to_date, check_privileges
+from pacer.stores._postgres._columns import Arrays, joined, number_array, text_array
+from pacer.stores._postgres._migrate import bring_up_to_date, check_privileges
 from pacer.stores._postgres._risks import risks_of
-from pacer.stores._postgres._session import Row, Session
+from pacer.stores._postgres._session import Bound, Row, Session
+from pacer.stores._postgres._statement import Statement
 from pacer.stores._postgres._target import Target
+from pacer.stores._postgres._writing import Shape
 from pacer.stores._rows import SEQ, SORT_KEY, storable_text
 from pacer.stores._server._backend import (
-    FRONT,
-    Change,
     Content,
     Head,
     JobExistsError,
@@ -32,8 +31,7 @@ from pacer.stores._server._backend import (
     Writing,
 )
 
-_UPDATED: Final = [f"u_{column.name}" for column in UPDATED]
-_INSERTED: Final = [f"i_{column.name}" for column in INSERTED]
+_HEAD: Final = [field.name for field in attrs.fields(Head)]
 _LONGEST_NOTICE: Final = 8000
 _JOBS_TABLE: Final = "pacer_jobs"
 
@@ -56,6 +54,7 @@ class PostgresBackend:
     _channel: str = attrs.field(init=False)
     _id: int | None = attrs.field(init=False, default=None)
     _risks: Sequence[str] = attrs.field(init=False, default=())
+    _statements: dict[str | Shape, Statement] = attrs.field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self._session = Session(self._target)
@@ -66,16 +65,17 @@ class PostgresBackend:
         """Which database this is."""
         return self._session.name
 
-    @functools.cache  # noqa: B019 - it lives as long as the worker
-    def _sql(self, text: str) -> bytes:
-        return as_bytes(text, self._target.schema)
+    def _bound(self, text: str, **values: Any) -> Bound:
+        statement = self._statements.get(text)
+        if statement is None:
+            statement = self._statements[text] = Statement.of(text, self._target.schema)
+        return statement.text, statement.bind(values)
 
-    def _ask(self, text: str, **parameters: Any) -> list[Row]:
-        parameters["queue"] = self._number()
-        return self._session.rows(self._sql(text), parameters)
+    def _ask(self, text: str, **values: Any) -> list[Row]:
+        return self._session.rows(self._bound(text, queue=self._number(), **values))
 
-    def _jobs(self, text: str, **parameters: Any) -> list[Row]:
-        return [joined(row) for row in self._ask(text, **parameters)]
+    def _jobs(self, text: str, **values: Any) -> list[Row]:
+        return [joined(row) for row in self._ask(text, **values)]
 
     @property
     def risks(self) -> Sequence[str]:
@@ -100,13 +100,13 @@ class PostgresBackend:
     def create(self, head: Head) -> None:
         """Make the queue with this head, unless there is one."""
         if self._find_queue() is None:
-            values = {**_head_values(head), "name": self._queue}
+            create = self._bound(_writing.CREATE, name=self._queue, **_head_values(head))
             with self._session.errors():
-                self._session.connect().execute(self._sql(_writing.CREATE), values)
+                self._session.connect().execute(*create)
         self._number()
 
     def _find_queue(self) -> int | None:
-        rows = self._session.rows(self._sql(_sql.FIND_QUEUE), {"name": self._queue})
+        rows = self._session.rows(self._bound(_sql.FIND_QUEUE, name=self._queue))
         return rows[0][0] if rows else None
 
     def _number(self) -> int:
@@ -125,14 +125,8 @@ class PostgresBackend:
     def load(self, known: int | None, lock: bool) -> Loaded:
         """The queue as it is now; without its content if the version is the known one."""
         number = self._number()
-        statement = (
-            self._sql(_sql.LOAD),
-            {"queue": number, "known": known, "worker": self._worker, "front": FRONT},
-        )
-        if lock:
-            rows = self._session.begin([(self._sql(_sql.LOCK), {"queue": number}), statement])
-        else:
-            rows = self._session.rows(*statement)
+        load = self._bound(_sql.LOAD, queue=number, known=known, worker=self._worker)
+        rows = self._session.begin([self._bound(_sql.LOCK, queue=number), load]) if lock else self._session.rows(load)
         if not rows:
             self._id = None
             raise self._gone()
@@ -140,12 +134,11 @@ class PostgresBackend:
 
     def write(self, writing: Writing) -> bool:
         """Commit all of it, durably, and give up the lock. False if the version or the clock is not as supposed."""
-        session = self._session
-        statement, values = self._statement(writing)
+        session, statement = self._session, self._commit(writing)
         try:
             if session.in_transaction:
-                return bool(session.commit([(statement, values)]))
-            return bool(session.unguarded(statement, values))
+                return bool(session.commit([statement]))
+            return bool(session.unguarded(statement))
         except (errors.DivisionByZero, errors.SerializationFailure) as error:
             session.failed(error)
             return False
@@ -158,24 +151,30 @@ class PostgresBackend:
             with session.errors():
                 raise error
 
-    def _statement(self, writing: Writing) -> tuple[bytes, dict[str, Any]]:
-        added = [one for one in writing.changes if one.was is Place.NOWHERE]
-        changed = [one for one in writing.changes if one.was is not Place.NOWHERE]
-        parts = _writing.Parts(
-            workers=bool(writing.workers),
+    def _commit(self, writing: Writing) -> Bound:
+        """The statement that does all of it."""
+        new = [one for one in writing.changes if one.was is Place.NOWHERE]
+        old = [one for one in writing.changes if one.was is not Place.NOWHERE] if new else writing.changes
+        added = Arrays.inserted(new, "i_") if new else None
+        changed = Arrays.updated(old, "u_") if old else None
+        shape = Shape(
             mine=self._worker not in writing.workers,
-            changed=bool(changed),
-            added=bool(added),
+            workers=bool(writing.workers),
+            changed=None if changed is None else changed.plain,
+            added=None if added is None else added.plain,
             unstaged=bool(writing.unstage),
             notice=writing.notice is not None,
         )
-        return self._commit_sql(parts), self._values(writing, added, changed)
+        statement = self._statements.get(shape)
+        if statement is None:
+            statement = self._statements[shape] = shape.statement(self._target.schema)
+        values = self._values(writing)
+        for arrays in (added, changed):
+            if arrays is not None:
+                values.update(arrays.literals)
+        return statement.text, statement.bind(values)
 
-    @functools.cache  # noqa: B019 - it lives as long as the worker
-    def _commit_sql(self, parts: _writing.Parts) -> bytes:
-        return parts.statement(self._target.schema)
-
-    def _values(self, writing: Writing, added: Sequence[Change], changed: Sequence[Change]) -> dict[str, Any]:
+    def _values(self, writing: Writing) -> dict[str, Any]:
         values: dict[str, Any] = {
             **_head_values(writing.head),
             "queue": self._number(),
@@ -185,18 +184,15 @@ class PostgresBackend:
             "commit": writing.commit,
             "channel": self._channel,
             "notice": _fitting(writing.notice),
-            "unstage": list(writing.unstage),
         }
-        if added:
-            values.update(zip(_INSERTED, inserted(added), strict=True))
-        if changed:
-            values.update(zip(_UPDATED, updated(changed), strict=True))
+        if writing.unstage:
+            values["unstage"] = number_array(writing.unstage)
         if writing.workers:
             said = writing.workers.items()
-            values["workers"] = [worker for worker, _ in said]
-            values["until"] = [None if one is None else one[0] for _, one in said]
-            values["tasks"] = [None if one is None else one[1] for _, one in said]
-            values["commits"] = [writing.commit if worker == writing.worker else 0 for worker, _ in said]
+            values["workers"] = text_array([worker for worker, _ in said])
+            values["until"] = number_array([None if one is None else one[0] for _, one in said])
+            values["tasks"] = text_array([None if one is None else one[1] for _, one in said])
+            values["commits"] = number_array([writing.commit if worker == writing.worker else 0 for worker, _ in said])
         return values
 
     def unlock(self) -> None:
@@ -205,13 +201,13 @@ class PostgresBackend:
 
     def promote(self, now: float) -> None:
         """Make the delayed jobs ready that are due by then, under the lock if there is one."""
-        session, values = self._session, {"queue": self._number(), "now": now}
-        lock, promote = (self._sql(_sql.LOCK), values), (self._sql(_writing.PROMOTE), values)
+        session, number = self._session, self._number()
+        promote = self._bound(_writing.PROMOTE, queue=number, now=now)
         with session.errors():
             if session.in_transaction:
                 session.together([promote])
             else:
-                session.begin([lock, promote])
+                session.begin([self._bound(_sql.LOCK, queue=number), promote])
                 session.commit([])
 
     def prune(self, older_than: float, limit: int) -> int:
@@ -244,7 +240,7 @@ class PostgresBackend:
         ids, keys = [one for one in job_ids if _storable(one)], [one for one in uniques if _storable(one)]
         if not ids and not keys:
             return []
-        return self._jobs(_sql.FIND[bool(ids), bool(keys)], ids=ids, uniques=keys)
+        return self._jobs(_sql.FIND[bool(ids), bool(keys)], ids=text_array(ids), uniques=text_array(keys))
 
     def oldest(self, count: int) -> Sequence[Row]:
         """Rows (`COLUMNS`) of the jobs that have waited longest, by arrival."""
@@ -289,47 +285,25 @@ def _fitting(notice: str | None) -> str | None:
 
 
 def _head_values(head: Head) -> dict[str, Any]:
-    return {
-        "state": head.state,
-        "parts": head.parts,
-        "offset": head.offset,
-        "at": head.at,
-        "ready": head.ready,
-        "delayed": head.delayed,
-        "seq": head.seq,
-        "arrivals": head.arrivals,
-        "roster": head.roster,
-    }
+    return {name: getattr(head, name) for name in _HEAD}
 
 
 def _loaded(rows: Sequence[Row]) -> Loaded:
-    width = _sql.QUEUE_WIDTH + 1
-    version, state, parts, offset, at, ready, delayed, seq, arrivals, roster, *rest = rows[0][1:width]
-    time, commit, news, last_sort_key, last_seq, next_due, next_expiry, people, staged = rest
-    head = Head(
-        version=version,
-        state=state,
-        parts=parts,
-        offset=offset,
-        at=at,
-        ready=ready,
-        delayed=delayed,
-        seq=seq,
-        arrivals=arrivals,
-        roster=roster,
-    )
+    found = json.loads(rows[0][1])
+    head = Head(**{name: found[name] for name in _HEAD})
     content = None
-    if news:
+    if found["news"]:
         content = Content(
-            running=[joined(row[width:]) for row in rows if row[0] == 1],
-            front=sorted((joined(row[width:]) for row in rows if row[0] == 2), key=_key),
-            last=None if last_seq is None else (last_sort_key, last_seq),
-            next_due=next_due,
-            next_expiry=next_expiry,
-            people=people,
-            staged=staged,
+            running=[joined(row[2:]) for row in rows if row[0] == 1],
+            front=sorted((joined(row[2:]) for row in rows if row[0] == 2), key=_key),
+            # JSON has no infinite numbers; PostgreSQL gives their names.
+            last=None if found["last_seq"] is None else (float(found["last_key"]), found["last_seq"]),
+            next_due=found["next_due"],
+            next_expiry=found["next_expiry"],
+            people=found["people"],
+            staged=found["staged"],
         )
-    return Loaded(head, content, time, commit or 0)
+    return Loaded(head, content, found["time"], found["commit"] or 0)
 
 
 def _key(row: Row) -> Key:

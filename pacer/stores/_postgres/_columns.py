@@ -29,89 +29,116 @@ class Column:
         name: Its name.
         type: Its type.
         default: What most jobs have in it; NULL in an array stands for it.
+        plain: Whether jobs without any options, which come, run and succeed, have something in it.
     """
 
     name: str
     type: str
     default: Any = None
+    plain: bool = False
 
     def array(self, values: Sequence[Any]) -> str:
         """All the values in one literal."""
-        if values.count(self.default) == len(values):
+        if self.unused(values):
             return "{}"
         return text_array(values) if self.type in ("text", "bytea") else number_array(values)
+
+    def unused(self, values: Sequence[Any]) -> bool:
+        """Whether all have the default."""
+        return values.count(self.default) == len(values)
+
+    @property
+    def literal(self) -> str:
+        """SQL for the default."""
+        if self.default is None:
+            return f"NULL::{self.type}"
+        text = f"'{self.default}'" if isinstance(self.default, str) else str(self.default).lower()
+        return f"{text}::{self.type}"
 
     @property
     def value(self) -> str:
         """SQL for the value of one job, from the arrays."""
-        default = self.default
-        if default is None:
-            return f"t.{self.name}"
-        text = f"'{default}'" if isinstance(default, str) else str(default).lower()
-        return f"coalesce(t.{self.name}, {text})"
+        return f"t.{self.name}" if self.default is None else f"coalesce(t.{self.name}, {self.literal})"
 
 
-# What of a job is there from the beginning and stays.
-_GIVEN: Final = (
-    Column("seq", "bigint"),
-    Column("sort_key", "float8", 0.0),
-    Column("created_at", "float8", 0.0),
+UPDATED: Final = (
+    Column("id", "text", plain=True),
+    Column("state", "text", JobState.QUEUED.value, plain=True),
+    Column("arrival", "bigint", plain=True),
+    Column("place", "bigint", plain=True),
+    Column("due", "float8"),
+    Column("ready_at", "float8", 0.0, plain=True),
+    Column("started_at", "float8", plain=True),
+    Column("ended_at", "float8", plain=True),
+    Column("lease_until", "float8", 0.0, plain=True),
+    Column("first_failed_at", "float8"),
+    Column("retry_delay", "float8", 0.0),
+    Column("promised_low", "float8"),
+    Column("promised_high", "float8"),
+    Column("progress", "float8"),
+    Column("fence", "bigint", 0, plain=True),
+    Column("failures", "integer", 0),
+    Column("throttles", "integer", 0),
+    Column("recoveries", "integer", 0),
+    Column("cancel_requested", "boolean", False),
+    Column("worker", "text", plain=True),
+    Column("message", "text", ""),
+    Column("error", "text", ""),
+    Column("result", "text", plain=True),
+    Column("result_bytes", "bytea"),
+)
+"""What changes, and by what a job is found."""
+INSERTED: Final = (
+    *UPDATED,
+    Column("seq", "bigint", plain=True),
+    Column("sort_key", "float8", 0.0, plain=True),
+    Column("created_at", "float8", 0.0, plain=True),
     Column("expires_at", "float8"),
     Column("delay", "float8", 0.0),
     Column("timeout", "float8"),
     Column("priority", "bigint", 0),
-    Column("task", "text"),
+    Column("task", "text", plain=True),
     Column("home", "text"),
     Column("key", "text"),
     Column("cost", "text"),
     Column("retry", "text"),
     Column("unique_key", "text"),
     Column("batch_id", "text"),
-    Column("payload", "text"),
+    Column("payload", "text", plain=True),
     Column("payload_bytes", "bytea"),
 )
-# What changes.
-CHANGING: Final = (
-    Column("state", "text", JobState.QUEUED.value),
-    Column("arrival", "bigint"),
-    Column("place", "bigint"),
-    Column("due", "float8"),
-    Column("ready_at", "float8", 0.0),
-    Column("started_at", "float8"),
-    Column("ended_at", "float8"),
-    Column("lease_until", "float8", 0.0),
-    Column("first_failed_at", "float8"),
-    Column("retry_delay", "float8", 0.0),
-    Column("promised_low", "float8"),
-    Column("promised_high", "float8"),
-    Column("progress", "float8"),
-    Column("fence", "bigint", 0),
-    Column("failures", "integer", 0),
-    Column("throttles", "integer", 0),
-    Column("recoveries", "integer", 0),
-    Column("cancel_requested", "boolean", False),
-    Column("worker", "text"),
-    Column("message", "text", ""),
-    Column("error", "text", ""),
-    Column("result", "text"),
-    Column("result_bytes", "bytea"),
-)
-UPDATED: Final = (Column("id", "text"), *CHANGING)
-INSERTED: Final = (*UPDATED, *_GIVEN)
+"""And what stays as it was in the beginning."""
 
 
-def updated(changes: Iterable[Change]) -> list[str]:
-    """The arrays of `UPDATED`."""
-    return _arrays(UPDATED, [_changing(one) for one in changes])
+@attrs.frozen
+class Arrays:
+    """Jobs as arrays.
 
+    Attributes:
+        plain: Whether there is nothing but the default in any column that is not plain.
+        literals: By column: all of them, or the plain ones.
+    """
 
-def inserted(changes: Iterable[Change]) -> list[str]:
-    """The arrays of `INSERTED`."""
-    return _arrays(INSERTED, [(*_changing(one), *_given(one)) for one in changes])
+    plain: bool
+    literals: dict[str, str]
 
+    @classmethod
+    def updated(cls, changes: Iterable[Change], prefix: str) -> Arrays:
+        """Of jobs that were there before. `prefix` begins the names of their columns."""
+        return cls._of(UPDATED, [_changing(one) for one in changes], prefix)
 
-def _arrays(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
-    return [column.array(values) for column, values in zip(columns, zip(*rows, strict=True), strict=True)]
+    @classmethod
+    def inserted(cls, changes: Iterable[Change], prefix: str) -> Arrays:
+        """Of new ones."""
+        return cls._of(INSERTED, [(*_changing(one), *_given(one)) for one in changes], prefix)
+
+    @classmethod
+    def _of(cls, columns: Sequence[Column], rows: Sequence[Row], prefix: str) -> Arrays:
+        pairs = list(zip(columns, zip(*rows, strict=True), strict=True))
+        plain = all(column.plain or column.unused(values) for column, values in pairs)
+        return cls(
+            plain, {prefix + column.name: column.array(values) for column, values in pairs if column.plain or not plain}
+        )
 
 
 def _changing(change: Change) -> Row:

@@ -9,6 +9,7 @@ from psycopg import errors, sql
 
 from pacer._errors import CorruptStoreError, NewerSchemaError, NotOurStoreError, ReadOnlyStoreError, StoreError
 from pacer.stores._postgres._schema import MIGRATIONS, MIGRATIONS_TABLE, TABLES, VERSION
+from pacer.stores._postgres._statement import in_schema
 
 _WRITTEN: Final = tuple(name for name in TABLES if name != "pacer_migrations")
 _PRIVILEGES: Final = "SELECT, INSERT, UPDATE, DELETE"
@@ -16,31 +17,22 @@ _PRIVILEGES: Final = "SELECT, INSERT, UPDATE, DELETE"
 _LOOK: Final = """
 SELECT c.relname, c.relkind, has_schema_privilege(n.oid, 'USAGE')
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = %s AND c.relname = ANY(%s)
+WHERE n.nspname = $1 AND c.relname = ANY($2)
 """
 _COLUMNS: Final = """
 SELECT a.attname FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = %s AND c.relname = 'pacer_migrations' AND a.attnum > 0
+WHERE n.nspname = $1 AND c.relname = 'pacer_migrations' AND a.attnum > 0
 """
 _LACKING: Final = """
 SELECT c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = %s AND c.relname = ANY(%s) AND NOT (
+WHERE n.nspname = $1 AND c.relname = ANY($2) AND NOT (
     has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
     AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))
 """
 _APPLIED: Final = "INSERT INTO {schema}.pacer_migrations (version) VALUES ({version})"
 # Many processes may start at once. The lock is the transaction's, so that it holds through a pooler, too.
-_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('pacer migration of ' || %s, 0))"
-
-
-def _in_schema(text: str, schema: str) -> sql.Composed:
-    return sql.SQL(text).format(schema=sql.Identifier(schema))
-
-
-def as_bytes(text: str, schema: str) -> bytes:
-    """The SQL with the schema's quoted name in the place of `{schema}`."""
-    return _in_schema(text, schema).as_bytes(None)
+_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('pacer migration of ' || $1, 0))"
 
 
 def grants(schema: str, role: str = "<role>") -> str:
@@ -75,7 +67,7 @@ def migration_sql(schema: str = "pacer", since: int = 0) -> str:
 
 
 def _statement(text: str, schema: str) -> str:
-    return _in_schema(text, schema).as_string(None).strip() + ";"
+    return in_schema(text, schema).as_string(None).strip() + ";"
 
 
 def version_of(connection: psycopg.Connection[Any], schema: str, name: str) -> int:
@@ -88,7 +80,7 @@ def version_of(connection: psycopg.Connection[Any], schema: str, name: str) -> i
     if not all(usage for _, _, usage in found):
         raise _lacking(schema, name, f"the schema {schema!r}")
     try:
-        query = _in_schema("SELECT max(version) FROM {schema}.pacer_migrations", schema)
+        query = in_schema("SELECT max(version) FROM {schema}.pacer_migrations", schema)
         row = connection.execute(query).fetchone()
     except errors.InsufficientPrivilege as error:
         raise _lacking(schema, name, "pacer_migrations") from error
@@ -166,13 +158,13 @@ def bring_up_to_date(connection: psycopg.Connection[Any], schema: str, name: str
             _make_schema(connection, schema)
         for number, texts in enumerate(MIGRATIONS[version:], version + 1):
             for text in texts:
-                connection.execute(_in_schema(text, schema), prepare=False)
-            connection.execute(_in_schema(_APPLIED.format(schema="{schema}", version=number), schema), prepare=False)
+                connection.execute(in_schema(text, schema), prepare=False)
+            connection.execute(in_schema(_APPLIED.format(schema="{schema}", version=number), schema), prepare=False)
     return version, VERSION
 
 
 def _make_schema(connection: psycopg.Connection[Any], schema: str) -> None:
     # IF NOT EXISTS asks for the privilege to make schemas even if there is nothing to make.
-    if connection.execute("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = %s", (schema,)).fetchone() is None:
+    if connection.execute("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1", (schema,)).fetchone() is None:
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)), prepare=False)
-    connection.execute(_in_schema(MIGRATIONS_TABLE, schema), prepare=False)
+    connection.execute(in_schema(MIGRATIONS_TABLE, schema), prepare=False)

@@ -19,7 +19,7 @@ _RISKS: Final = {
 def risks_of(connection: psycopg.Connection[Any], database: str) -> list[str]:
     """A sentence for each setting with which what is acknowledged is not safe."""
     names = [name for name, _ in _RISKS]
-    found = connection.execute("SELECT name, setting FROM pg_catalog.pg_settings WHERE name = ANY(%s)", (names,))
+    found = connection.execute("SELECT name, setting FROM pg_catalog.pg_settings WHERE name = ANY($1)", (names,))
     return [
         f"{database}: {name} is {setting}: {_RISKS[name, setting]}"
         for name, setting in found.fetchall()

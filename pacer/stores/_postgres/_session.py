@@ -17,18 +17,18 @@ from pacer.stores._postgres._target import LOCK_WITHIN, STOPPED_FOR, Target
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
-Statement = tuple[bytes, Any]
+Bound = tuple[bytes, Sequence[str | None]]
 """SQL and its parameters."""
 
-_BEGIN: Final[Statement] = (b"BEGIN ISOLATION LEVEL READ COMMITTED", None)
-_COMMIT: Final[Statement] = (b"COMMIT", None)
+_BEGIN: Final[Bound] = (b"BEGIN ISOLATION LEVEL READ COMMITTED", ())
+_COMMIT: Final[Bound] = (b"COMMIT", ())
 # Through a pooler the settings of a session are not ours to change; these hold for one transaction.
-_POOLED: Final[Statement] = (
+_POOLED: Final[Bound] = (
     (
         f"SELECT set_config('idle_in_transaction_session_timeout', '{STOPPED_FOR:g}s', true), "
         f"set_config('lock_timeout', '{LOCK_WITHIN:g}s', true)"
     ).encode(),
-    None,
+    (),
 )
 
 
@@ -82,7 +82,7 @@ class Session:
         if connection is None or connection.closed:
             self.close()
             with self.errors():
-                connection = PatientConnection.connect(**self.target.arguments())
+                connection = PatientConnection.connect(**self.target.arguments(), cursor_factory=psycopg.RawCursor)
             connection.patience = self.target.patience
             self._connection = connection
         return connection
@@ -122,23 +122,23 @@ class Session:
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
-    def rows(self, sql: bytes, parameters: Any) -> list[Row]:
+    def rows(self, statement: Bound) -> list[Row]:
         """The rows of a statement of its own, or in the transaction that was begun."""
         with self.errors():
-            return self.unguarded(sql, parameters)
+            return self.unguarded(statement)
 
-    def unguarded(self, sql: bytes, parameters: Any) -> list[Row]:
+    def unguarded(self, statement: Bound) -> list[Row]:
         """The same; errors are the driver's."""
-        return self.connect().execute(sql, parameters, binary=True).fetchall()
+        return self.connect().cursor().execute(*statement, binary=True).fetchall()
 
-    def together(self, statements: Sequence[Statement]) -> list[Row]:
+    def together(self, statements: Sequence[Bound]) -> list[Row]:
         """Several statements in one round trip, and the rows of the last one that has any. Errors are the driver's."""
         connection = self.connect()
         with connection.pipeline():
-            cursors = [connection.execute(sql, parameters, binary=True) for sql, parameters in statements]
+            cursors = [connection.cursor().execute(*one, binary=True) for one in statements]
         return next((one.fetchall() for one in reversed(cursors) if one.description is not None), [])
 
-    def begin(self, statements: Sequence[Statement]) -> list[Row]:
+    def begin(self, statements: Sequence[Bound]) -> list[Row]:
         """The same in a new transaction, which stays open."""
         first = [_BEGIN, _POOLED] if self.target.pooled else [_BEGIN]
         with self.errors():
@@ -146,7 +146,7 @@ class Session:
             self.in_transaction = True
             return self.together([*first, *statements])
 
-    def commit(self, statements: Sequence[Statement]) -> list[Row]:
+    def commit(self, statements: Sequence[Bound]) -> list[Row]:
         """The same in the transaction that was begun, which ends. Errors are the driver's."""
         rows = self.together([*statements, _COMMIT])
         self.in_transaction = False

@@ -8,6 +8,7 @@ from typing import Final
 
 from pacer.stores._rows import COLUMNS as _COLUMNS
 from pacer.stores._rows import NAMED as _NAMED
+from pacer.stores._server._backend import FRONT
 
 # Rows as in `_rows`, and after them what of payload and result is not text.
 COLUMNS: Final = _COLUMNS.replace("NULL", "NULL::float8") + ", payload_bytes, result_bytes"
@@ -22,94 +23,90 @@ FRONT_COLUMNS: Final = COLUMNS.replace("payload,", f"CASE WHEN {_LIGHT} THEN pay
 FACTS: Final = COLUMNS.replace("payload,", "NULL::text,", 1).replace("payload_bytes", "NULL::bytea")
 NAMED: Final = _NAMED.replace("NULL", "NULL::text", 1).replace("NULL,", "NULL::float8,", 1)
 
-_JOBS: Final = "FROM {schema}.pacer_jobs WHERE queue = %(queue)s"
+_JOBS: Final = "FROM {schema}.pacer_jobs WHERE queue = %(queue)s::integer"
 # By what is first in the index. An expression keeps the planner from reading all of the queue, and looking at each job.
-_ANY_JOBS: Final = "FROM {schema}.pacer_jobs WHERE queue + 0 = %(queue)s"
+_ANY_JOBS: Final = "FROM {schema}.pacer_jobs WHERE queue + 0 = %(queue)s::integer"
 _WAITING: Final = f"{_JOBS} AND arrival IS NOT NULL"
 _EXPIRING: Final = f"{_JOBS} AND state = 'queued' AND expires_at IS NOT NULL"
 _READY: Final = f"{_JOBS} AND place IS NOT NULL"
 _DELAYED: Final = f"{_JOBS} AND due IS NOT NULL"
-_SERVER_TIME: Final = "extract(epoch FROM clock_timestamp())::float8"
-
-HEAD_COLUMNS: Final = "state, parts, clock_offset, clock_at, ready, delayed, last_seq, arrivals, roster"
 
 # The queue, what belongs to it, and with what version it was so, as one statement sees it. Rows of three kinds, told
-# by their first column; the columns of the others are NULL.
-_QUEUE_ROW: Final = (
-    ("head.version", "bigint"),
-    ("head.state", "text"),
-    ("head.parts", "text"),
-    ("head.clock_offset", "float8"),
-    ("head.clock_at", "float8"),
-    ("head.ready", "bigint"),
-    ("head.delayed", "bigint"),
-    ("head.last_seq", "bigint"),
-    ("head.arrivals", "bigint"),
-    ("head.roster", "bigint"),
-    (_SERVER_TIME, "float8"),
-    (
-        "(SELECT commit FROM {schema}.pacer_workers WHERE queue = %(queue)s AND worker = %(worker)s)",
-        "bigint",
+# by their first column: the queue as JSON, the running jobs, and the front.
+_QUEUE: Final = {
+    "version": "head.version",
+    "state": "head.state",
+    "parts": "head.parts",
+    "offset": "head.clock_offset",
+    "at": "head.clock_at",
+    "ready": "head.ready",
+    "delayed": "head.delayed",
+    "seq": "head.last_seq",
+    "arrivals": "head.arrivals",
+    "roster": "head.roster",
+    "time": "extract(epoch FROM clock_timestamp())::float8",
+    "commit": (
+        "(SELECT commit FROM {schema}.pacer_workers WHERE queue = %(queue)s::integer AND worker = %(worker)s::text)"
     ),
-    ("news", "boolean"),
-    ("last.sort_key", "float8"),
-    ("last.place", "bigint"),
-    (f"(SELECT due {_DELAYED} AND news ORDER BY due LIMIT 1)", "float8"),
-    (f"(SELECT expires_at {_EXPIRING} AND news ORDER BY expires_at LIMIT 1)", "float8"),
-    (
-        "(SELECT count(*) FROM {schema}.pacer_workers WHERE queue = %(queue)s AND alive_until IS NOT NULL AND news)",
-        "bigint",
+    "news": "news",
+    "last_key": "last.sort_key",
+    "last_seq": "last.place",
+    "next_due": f"(SELECT due {_DELAYED} AND news ORDER BY due LIMIT 1)",
+    "next_expiry": f"(SELECT expires_at {_EXPIRING} AND news ORDER BY expires_at LIMIT 1)",
+    "people": (
+        "(SELECT count(*) FROM {schema}.pacer_workers "
+        "WHERE queue = %(queue)s::integer AND alive_until IS NOT NULL AND news)"
     ),
-    ("EXISTS (SELECT FROM {schema}.pacer_stage WHERE queue = %(queue)s AND news)", "boolean"),
-)
-QUEUE_WIDTH: Final = len(_QUEUE_ROW)
-_NO_QUEUE: Final = ", ".join(f"NULL::{kind}" for _, kind in _QUEUE_ROW)
+    "staged": "EXISTS (SELECT FROM {schema}.pacer_stage WHERE queue = %(queue)s::integer AND news)",
+}
+_AS_JSON: Final = ", ".join(f"'{name}', {text}" for name, text in _QUEUE.items())
 _NO_JOB: Final = ", ".join(["NULL"] * (COLUMNS.count(",") + 1))
 _IF_NEWS: Final = "AND (SELECT news FROM head)"
 
 LOAD: Final = f"""
 WITH head AS MATERIALIZED (
-    SELECT *, version IS DISTINCT FROM %(known)s::bigint AS news FROM {{schema}}.pacer_queues WHERE id = %(queue)s
+    SELECT *, version IS DISTINCT FROM %(known)s::bigint AS news
+    FROM {{schema}}.pacer_queues WHERE id = %(queue)s::integer
 )
-SELECT 0 AS kind, {", ".join(text for text, _ in _QUEUE_ROW)}, {_NO_JOB}
+SELECT 0, json_build_object({_AS_JSON})::text, {_NO_JOB}
 FROM head LEFT JOIN LATERAL (
     SELECT sort_key, place {_READY} AND news ORDER BY sort_key DESC, place DESC LIMIT 1
 ) AS last ON true
 UNION ALL
-SELECT 1, {_NO_QUEUE}, {FACTS} {_JOBS} AND state = 'running' {_IF_NEWS}
+SELECT 1, NULL, {FACTS} {_JOBS} AND state = 'running' {_IF_NEWS}
 UNION ALL
-(SELECT 2, {_NO_QUEUE}, {FRONT_COLUMNS} {_READY} {_IF_NEWS} ORDER BY sort_key, place LIMIT %(front)s)
+(SELECT 2, NULL, {FRONT_COLUMNS} {_READY} {_IF_NEWS} ORDER BY sort_key, place LIMIT {FRONT})
 """
 
-LOCK: Final = "SELECT FROM {schema}.pacer_queues WHERE id = %(queue)s FOR UPDATE"
+LOCK: Final = "SELECT FROM {schema}.pacer_queues WHERE id = %(queue)s::integer FOR UPDATE"
 
-FIND_QUEUE: Final = "SELECT id FROM {schema}.pacer_queues WHERE name = %(name)s"
+FIND_QUEUE: Final = "SELECT id FROM {schema}.pacer_queues WHERE name = %(name)s::text"
 
 IN_ORDER: Final = (
-    f"SELECT {FRONT_COLUMNS} {_READY} AND (sort_key, place) > (%(sort_key)s::float8, %(seq)s) "
-    "ORDER BY sort_key, place LIMIT %(count)s"
+    f"SELECT {FRONT_COLUMNS} {_READY} AND (sort_key, place) > (%(sort_key)s::float8, %(seq)s::bigint) "
+    "ORDER BY sort_key, place LIMIT %(count)s::bigint"
 )
-NAMED_IN_ORDER: Final = f"SELECT {NAMED} {_READY} ORDER BY sort_key, place LIMIT %(count)s"
-AHEAD_OF: Final = f"SELECT count(*) {_READY} AND (sort_key, place) < (%(sort_key)s::float8, %(seq)s)"
-DELAYED_BEFORE: Final = f"SELECT count(*) {_DELAYED} AND (due, seq) < (%(ready_at)s::float8, %(seq)s)"
+NAMED_IN_ORDER: Final = f"SELECT {NAMED} {_READY} ORDER BY sort_key, place LIMIT %(count)s::bigint"
+AHEAD_OF: Final = f"SELECT count(*) {_READY} AND (sort_key, place) < (%(sort_key)s::float8, %(seq)s::bigint)"
+DELAYED_BEFORE: Final = f"SELECT count(*) {_DELAYED} AND (due, seq) < (%(ready_at)s::float8, %(seq)s::bigint)"
 
-_BY_ID: Final = f"SELECT {COLUMNS} {_ANY_JOBS} AND id = ANY(%(ids)s)"
-_BY_UNIQUE: Final = f"SELECT {COLUMNS} {_ANY_JOBS} AND unique_key = ANY(%(uniques)s) AND ended_at IS NULL"
+_BY_ID: Final = f"SELECT {COLUMNS} {_ANY_JOBS} AND id = ANY(%(ids)s::text[])"
+_BY_UNIQUE: Final = f"SELECT {COLUMNS} {_ANY_JOBS} AND unique_key = ANY(%(uniques)s::text[]) AND ended_at IS NULL"
 FIND: Final = {
     (True, False): _BY_ID,
     (False, True): _BY_UNIQUE,
-    (True, True): f"{_BY_ID} UNION ALL {_BY_UNIQUE} AND id <> ALL(%(ids)s)",
+    (True, True): f"{_BY_ID} UNION ALL {_BY_UNIQUE} AND id <> ALL(%(ids)s::text[])",
 }
 """By whether ids are asked for, and whether unique keys are."""
 
-OLDEST: Final = f"SELECT {COLUMNS} {_WAITING} ORDER BY arrival LIMIT %(count)s"
-EXPIRED: Final = f"SELECT {COLUMNS} {_EXPIRING} AND expires_at <= %(now)s ORDER BY expires_at, seq"
+OLDEST: Final = f"SELECT {COLUMNS} {_WAITING} ORDER BY arrival LIMIT %(count)s::bigint"
+EXPIRED: Final = f"SELECT {COLUMNS} {_EXPIRING} AND expires_at <= %(now)s::float8 ORDER BY expires_at, seq"
 KINDS: Final = f"SELECT DISTINCT task, home {_WAITING}"
-OF_KIND: Final = f"SELECT {COLUMNS} {_WAITING} AND task = %(task)s AND home IS NOT DISTINCT FROM %(home)s::text"
-BATCH: Final = f"SELECT state, count(*) {_JOBS} AND batch_id = %(batch)s GROUP BY state"
+OF_KIND: Final = f"SELECT {COLUMNS} {_WAITING} AND task = %(task)s::text AND home IS NOT DISTINCT FROM %(home)s::text"
+BATCH: Final = f"SELECT state, count(*) {_JOBS} AND batch_id = %(batch)s::text GROUP BY state"
 WORKERS: Final = (
     "SELECT worker, alive_until, tasks FROM {schema}.pacer_workers "
-    "WHERE queue = %(queue)s AND alive_until IS NOT NULL ORDER BY worker"
+    "WHERE queue = %(queue)s::integer AND alive_until IS NOT NULL ORDER BY worker"
 )
 STAGED: Final = """
 SELECT number, extract(epoch FROM came_at)::float8,
@@ -117,5 +114,5 @@ SELECT number, extract(epoch FROM came_at)::float8,
     'queued', 0, 0.0::float8, 0.0::float8, 0.0::float8, NULL::float8, NULL::float8, NULL::float8, 0, NULL::float8,
     0.0::float8, NULL::float8, NULL::float8, 0, 0, NULL::text, 0, 0.0::float8, false, NULL::float8, '', '',
     NULL::text, payload_bytes, NULL::bytea
-FROM {schema}.pacer_stage WHERE queue = %(queue)s ORDER BY number LIMIT %(limit)s
+FROM {schema}.pacer_stage WHERE queue = %(queue)s::integer ORDER BY number LIMIT %(limit)s::bigint
 """

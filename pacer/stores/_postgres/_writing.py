@@ -9,8 +9,8 @@ from typing import Final
 
 import attrs
 
-from pacer.stores._postgres._columns import CHANGING, INSERTED, UPDATED, Column
-from pacer.stores._postgres._migrate import as_bytes
+from pacer.stores._postgres._columns import INSERTED, UPDATED, Column
+from pacer.stores._postgres._statement import Statement
 from pacer.stores._server._backend import CLOCK_TOLERANCE
 
 CREATE: Final = """
@@ -35,7 +35,7 @@ WITH head AS (
 )"""
 
 _MINE: Final = """, mine AS (
-    INSERT INTO {schema}.pacer_workers (queue, worker, commit) SELECT id, %(worker)s, %(commit)s FROM head
+    INSERT INTO {schema}.pacer_workers (queue, worker, commit) SELECT id, %(worker)s::text, %(commit)s::bigint FROM head
     ON CONFLICT (queue, worker) DO UPDATE SET commit = excluded.commit, commit_at = excluded.commit_at
 )"""
 
@@ -53,8 +53,8 @@ _UNSTAGED: Final = """, unstaged AS (
     DELETE FROM {schema}.pacer_stage AS s USING head WHERE s.queue = head.id AND s.number = ANY(%(unstage)s::bigint[])
 )"""
 
-_END: Final = " SELECT 1 / on_time::integer{notify} FROM head"
-_NOTIFY: Final = ", pg_notify(%(channel)s, %(notice)s)"
+_END: Final = " SELECT 1 / on_time::integer"
+_NOTIFY: Final = ", pg_notify(%(channel)s::text, %(notice)s::text)"
 
 
 def _arrays(prefix: str, columns: Sequence[Column]) -> str:
@@ -62,65 +62,66 @@ def _arrays(prefix: str, columns: Sequence[Column]) -> str:
     return f"unnest({arrays}) AS t ({', '.join(column.name for column in columns)})"
 
 
-def _update() -> str:
-    kept = {
-        "arrival": f"CASE WHEN {CHANGING[0].value} = 'queued' THEN coalesce(t.arrival, j.arrival) END",
-    }
-    sets = ", ".join(f"{column.name} = {kept.get(column.name, column.value)}" for column in CHANGING)
-    ended = ", ".join(
-        f"{name} = CASE WHEN t.ended_at IS NULL THEN j.{name} END" for name in ("payload", "payload_bytes")
-    )
+def _update(plain: bool) -> str:
+    given = [column for column in UPDATED if column.plain or not plain]
+    values = {column.name: column.value if column in given else column.literal for column in UPDATED}
+    values["arrival"] = f"CASE {values['state']} WHEN 'queued' THEN coalesce(t.arrival, j.arrival) END"
+    # What a job was given goes when it has ended.
+    values |= {name: f"CASE WHEN t.ended_at IS NULL THEN j.{name} END" for name in ("payload", "payload_bytes")}
+    del values["id"]
     return f""", changed AS (
-    UPDATE {{schema}}.pacer_jobs AS j SET {sets}, {ended}
-    FROM head, {_arrays("u_", UPDATED)}
+    UPDATE {{schema}}.pacer_jobs AS j SET {", ".join(f"{name} = {value}" for name, value in values.items())}
+    FROM head, {_arrays("u_", given)}
     WHERE j.queue + 0 = head.id AND j.id = t.id
     RETURNING 1
 )"""
 
 
-def _insert(after: bool) -> str:
-    names = ", ".join(column.name for column in INSERTED)
-    values = ", ".join(column.value for column in INSERTED)
+def _insert(plain: bool, after: bool) -> str:
+    given = [column for column in INSERTED if column.plain or not plain]
+    values = [column.value if column in given else column.literal for column in INSERTED]
     # A new job may have the unique key of one that ends in the same commit: that one goes first.
     first = "(SELECT count(*) FROM changed) AS first, " if after else ""
     return f""", added AS (
-    INSERT INTO {{schema}}.pacer_jobs (queue, {names})
-    SELECT head.id, {values} FROM head, {first}{_arrays("i_", INSERTED)}
+    INSERT INTO {{schema}}.pacer_jobs (queue, {", ".join(column.name for column in INSERTED)})
+    SELECT head.id, {", ".join(values)} FROM head, {first}{_arrays("i_", given)}
 )"""
 
 
 @attrs.frozen
-class Parts:
+class Shape:
     """What there is in a commit, beside the queue's own row.
 
     Attributes:
-        workers: Others than the writer, or the writer itself, come, go, or say that they are alive.
-        mine: The writer's row is not among those.
-        changed: There are jobs that were there before.
-        added: There are new ones.
+        mine: The row of the worker that writes is not among the following.
+        workers: Workers come, go, or say that they are alive.
+        changed: Jobs that were there before. None: there are none; True: they have nothing but plain columns.
+        added: The same of new ones.
         unstaged: Some come from the stage.
         notice: The others have to hear of it.
     """
 
-    workers: bool
     mine: bool
-    changed: bool
-    added: bool
+    workers: bool
+    changed: bool | None
+    added: bool | None
     unstaged: bool
     notice: bool
 
-    def statement(self, schema: str) -> bytes:
+    def statement(self, schema: str) -> Statement:
         """All of it as one statement. It gives a row if it was done, and divides by zero if it was not time."""
         texts = [
             _HEAD,
             _MINE if self.mine else "",
             _WORKERS if self.workers else "",
-            _update() if self.changed else "",
-            _insert(after=self.changed) if self.added else "",
+            "" if self.changed is None else _update(self.changed),
+            "" if self.added is None else _insert(self.added, after=self.changed is not None),
             _UNSTAGED if self.unstaged else "",
-            _END.format(notify=_NOTIFY if self.notice else ""),
+            _END,
+            _NOTIFY if self.notice else "",
+            " FROM head",
         ]
-        return as_bytes("".join(texts), schema)
+        return Statement.of("".join(texts), schema)
 
 
 # The head is locked already.
