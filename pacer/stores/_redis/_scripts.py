@@ -104,14 +104,14 @@ return {
 """)
 
 # Arguments: the version and stamp that have to be there, time or '', tolerance, token of the lock or '', channel,
-# notice or '', how many new jobs, their ids, how many new unique keys, these, whether to go on when memory is full,
-# and then commands: name, number of the key, how many arguments, the arguments.
+# notice or '', worker, number of its commit, how many new jobs, their ids, how many new unique keys, these, whether to
+# go on when memory is full, and then commands: name, number of the key, how many arguments, the arguments.
 # Returns 0 if it was not as supposed, 1 when it is done, 2 if a new job is not new.
 WRITE: Final = Script("""
 local function unlock()
     if ARGV[5] ~= '' and redis.call('GET', lock) == ARGV[5] then redis.call('DEL', lock) end
 end
-local at = 8
+local at = 10
 local function taken(key)
     local count = tonumber(ARGV[at])
     local first = at + 1
@@ -125,8 +125,8 @@ local function taken(key)
 end
 local known = redis.call('HMGET', head, 'version', 'stamp')
 local supposed = known[1] == ARGV[1] and known[2] == ARGV[2]
+local time = redis.call('TIME')
 if supposed and ARGV[3] ~= '' then
-    local time = redis.call('TIME')
     supposed = math.abs(time[1] + time[2] / 1000000 - tonumber(ARGV[3])) <= tonumber(ARGV[4])
 end
 if not supposed then
@@ -151,6 +151,7 @@ while i <= #ARGV do
     end
     i = last + 1
 end
+redis.call('HSET', commits, ARGV[8], ARGV[9] .. ' ' .. time[1])
 unlock()
 if ARGV[7] ~= '' then redis.call('PUBLISH', ARGV[6], ARGV[7]) end
 return 1

@@ -173,6 +173,8 @@ class Commit:
             lock,
             channel,
             "" if writing.notice is None else writing.notice,
+            writing.worker,
+            str(writing.commit),
             str(len(self._new_ids)),
             *self._new_ids,
             str(len(uniques)),
@@ -184,7 +186,6 @@ class Commit:
     def _commands(self, writing: Writing, known: Head, stamp: str) -> list[Argument]:
         commands = _Commands()
         commands.add("HSET", POSITIONS["head"], head_fields(writing.head, stamp, known))
-        commands.add("HSET", POSITIONS["commits"], [writing.worker, f"{writing.commit} {int(writing.head.at)}"])
         # First what goes: a unique key may be free for a new job because another has ended just now.
         for (command, key), arguments in (*self._removed.items(), *self._added.items()):
             commands.add(command, POSITIONS[key], arguments)
