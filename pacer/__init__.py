@@ -52,6 +52,7 @@ from pacer._snapshot import Running as Running
 from pacer._snapshot import Snapshot as Snapshot
 from pacer._tasks import Call as Call
 from pacer._tasks import call as call
+from pacer._transactional import TransactionalEnqueuer as TransactionalEnqueuer
 from pacer._views import Status as Status
 from pacer.queues._bounded import BoundedQueue as BoundedQueue
 from pacer.queues._max_wait import MaxWait as MaxWait
@@ -105,6 +106,7 @@ __all__ = [
     "TakenOverError",
     "TaskError",
     "Throttled",
+    "TransactionalEnqueuer",
     "UnknownJobError",
     "UnsupportedBackendError",
     "call",

@@ -56,6 +56,12 @@ def refusal(
     return QueueFullError(rules.queue.capacity, max(retry_after, LEAST_RETRY_AFTER), admission.reason)
 
 
+def make_room(rules: Rules, incoming: int, waiting: int) -> int:
+    """How many of the oldest jobs have to leave for some that have been let in before, and are refused no more."""
+    admission = rules.guard.admission(rules.queue, lambda: rules.queue.admit(incoming, waiting, lambda: None))
+    return min(admission.drop, waiting) if admission.accepted else 0
+
+
 def _wait(rules: Rules, snapshot: Snapshot, job: JobFacts, position: int) -> float | None:
     estimate = forecast_start(rules, snapshot, job, position)
     return None if estimate is None else estimate.seconds

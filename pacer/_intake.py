@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 import anyio
 import attrs
@@ -30,7 +30,7 @@ R = TypeVar("R")
 class Intake:
     """Makes jobs of calls and hands them to the store, as one running scheduler does."""
 
-    _worker: Worker
+    worker: Worker
     _registry: TaskRegistry
     _worker_id: str
     _turn: Turn = attrs.field(init=False, factory=Turn)
@@ -44,13 +44,22 @@ class Intake:
         self, options: JobOptions, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Receipt[Any]:
         """One job."""
-        record, local = self._made(options, function, args, kwargs)
+        record, local = self.made(options, function, args, kwargs)
         addition = await self._add([record], [] if local is None else [local])
-        return self._receipt(addition, addition.jobs[0])
+        return self._created(addition, addition.jobs[0])
 
     async def enqueue_many(self, options: JobOptions, calls: Iterable[Call[Any]]) -> BatchReceipt:
         """A batch, whole or not at all."""
-        calls, capacity = list(calls), self._worker.rules.queue.capacity
+        batch_id, made = self.made_batch(options, calls)
+        addition = await self._add([record for record, _ in made], [local for _, local in made if local is not None])
+        self.worker.announce(events.BatchEnqueued(addition.snapshot.now, batch_id, len(made)))
+        return BatchReceipt(batch_id, [self._created(addition, added) for added in addition.jobs])
+
+    def made_batch(
+        self, options: JobOptions, calls: Iterable[Call[Any]]
+    ) -> tuple[str, list[tuple[JobRecord, LocalCall | None]]]:
+        """The id and the new jobs of a batch."""
+        calls, capacity = list(calls), self.worker.rules.queue.capacity
         if options.job_id is not None or options.unique is not None:
             msg = "enqueue_many: job_id and unique name a single job; name jobs of a batch with call(...).named(id)"
             raise ValueError(msg)
@@ -62,23 +71,25 @@ class Intake:
             msg = f"enqueue_many: a batch has 1 to {capacity} jobs (the queue's capacity), this one has {len(calls)}"
             raise ValueError(msg)
         batch_id = self._new_id()
-        made = [self._made(_own(options, one), one.function, one.args, one.kwargs) for one in calls]
+        made = [self.made(_own(options, one), one.function, one.args, one.kwargs) for one in calls]
         for record, _ in made:
             record.batch_id = batch_id
-        addition = await self._add([record for record, _ in made], [local for _, local in made if local is not None])
-        self._worker.announce(events.BatchEnqueued(addition.snapshot.now, batch_id, len(made)))
-        return BatchReceipt(batch_id, [self._receipt(addition, added) for added in addition.jobs])
+        return batch_id, made
 
-    def _made(
+    def knows(self, function: Callable[..., Any]) -> bool:
+        """Whether the function is registered, so that its jobs survive this process."""
+        return self._registry.of(function) is not None
+
+    def made(
         self, options: JobOptions, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> tuple[JobRecord, LocalCall | None]:
         """A new job; of a function that is not registered, one that lives in this process only, with its call."""
         task = self._registry.of(function)
         if task is not None:
-            payload = self._worker.codec.encode_call(task.name, args, kwargs)
+            payload = self.worker.codec.encode_call(task.name, args, kwargs)
             return self._record(options, task, payload, None), None
         task = unregistered(function)
-        if not self._worker.slots:
+        if not self.worker.slots:
             msg = (
                 f"enqueue: {task.name} is not registered, and this process runs no jobs (worker_concurrency=0): nobody "
                 "could ever run it. Register it with @scheduler.task, here and in the processes that work."
@@ -105,17 +116,17 @@ class Intake:
         )
         ordinary = options.cost is ONE_REQUEST
         if not (ordinary and self._ordinary_cost_is_possible):
-            self._worker.rules.check_possible(record, self._worker.ledger.now())
+            self.worker.rules.check_possible(record, self.worker.ledger.now())
             self._ordinary_cost_is_possible |= ordinary
         return record
 
     def _new_id(self) -> str:
         """Nobody can guess it, and later ones sort behind, which spares an index on disk half of its work."""
-        return f"{int(self._worker.ledger.now() * 1000):012x}{next(self._random)}"
+        return f"{int(self.worker.ledger.now() * 1000):012x}{next(self._random)}"
 
     async def _add(self, records: list[JobRecord], calls: list[LocalCall]) -> Addition:
         """Hand the jobs to the store; wait for room where the queue says so."""
-        worker = self._worker
+        worker = self.worker
         for local in calls:  # before the store has the jobs, because they may be started at once
             worker.runner.local_calls.setdefault(local.record.id, local)
         try:
@@ -149,7 +160,7 @@ class Intake:
 
         Only waiting is timed: an `add` that is under way when the time is up must say what has come of it.
         """
-        worker, rules = self._worker, self._worker.rules
+        worker, rules = self.worker, self.worker.rules
         with anyio.move_on_after(rules.queue.wait_timeout):
             await self._turn.take()
             try:
@@ -169,8 +180,8 @@ class Intake:
     def _forget_calls(self, calls: Iterable[LocalCall]) -> None:
         """No jobs have come of these, so nothing will run them. A job with one of their ids may have its own."""
         for local in calls:
-            if self._worker.runner.local_calls.get(local.record.id) is local:
-                del self._worker.runner.local_calls[local.record.id]
+            if self.worker.runner.local_calls.get(local.record.id) is local:
+                del self.worker.runner.local_calls[local.record.id]
 
     async def _forget_unless_added(self, calls: Sequence[LocalCall]) -> None:
         """The same, if it is not known whether the store has taken the jobs: their caller was cancelled, say."""
@@ -178,32 +189,47 @@ class Intake:
             for local in calls:
                 found = None
                 with contextlib.suppress(Exception):  # then the store is closed or away: nothing will run them either
-                    found = await self._worker.ledger.job(local.record.id)
+                    found = await self.worker.ledger.job(local.record.id)
                 if found is None or found.home != self._worker_id or found.seq != local.record.seq:
                     self._forget_calls([local])
 
-    def _receipt(self, addition: Addition, added: Added) -> Receipt[Any]:
-        record = added.record
+    def _created(self, addition: Addition, added: Added) -> Receipt[Any]:
         if added.created:
-            self._worker.announce(
-                events.JobEnqueued(addition.snapshot.now, record.id, record.task, added.position or 0)
-            )
+            record = added.record
+            self.worker.announce(events.JobEnqueued(addition.snapshot.now, record.id, record.task, added.position or 0))
+        return self.receipt(addition, added)
+
+    def receipt(self, addition: Addition, added: Added) -> Receipt[Any]:
+        """What the caller is told of one job."""
+        record = added.record
         return Receipt(
             record.id,
             added.position,
             added.created,
             record.state,
-            self._worker.rules,
+            self.worker.rules,
             addition.snapshot,
             facts(record),
         )
+
+
+class WayIn(Protocol):
+    """What makes jobs of calls: an `Intake`, or one that puts them into a transaction."""
+
+    async def enqueue(
+        self, options: JobOptions, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Receipt[Any]:
+        """One job."""
+
+    async def enqueue_many(self, options: JobOptions, calls: Iterable[Call[Any]]) -> BatchReceipt:
+        """A batch, whole or not at all."""
 
 
 @attrs.frozen
 class Enqueuer:
     """A scheduler with options for the jobs that are enqueued through it. Made by `Scheduler.options`."""
 
-    _intake: Callable[[], Intake]
+    _intake: Callable[[], WayIn]
     _options: JobOptions
 
     @overload

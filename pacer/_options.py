@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import timedelta
+from typing import TypedDict
 
 import attrs
 
@@ -41,3 +43,17 @@ class JobOptions:
     expires: float | None = attrs.field(
         default=None, converter=optional_seconds, validator=attrs.validators.optional(positive)
     )
+
+
+class OptionValues(TypedDict, total=False):
+    """The same, as they are given by name."""
+
+    job_id: str | None
+    priority: int
+    key: str | None
+    cost: Mapping[str, float]
+    delay: float | timedelta
+    timeout: float | timedelta | None
+    retry: Retry | None
+    unique: str | None
+    expires: float | timedelta | None

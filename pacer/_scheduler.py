@@ -24,6 +24,7 @@ from pacer._rules import OnCrash, Rules
 from pacer._session import Session, Start, session
 from pacer._signals import Subscription
 from pacer._tasks import Call, TaskRegistry
+from pacer._transactional import StagedIntake, TransactionalEnqueuer
 from pacer._validation import not_negative, optional_seconds, part, seconds, whole
 from pacer._views import Status, make_status, result, view
 from pacer.backoff import NoBackoff
@@ -269,6 +270,19 @@ class Scheduler:
             ValueError: There never will be, or the batch is empty.
         """
         return await self._running.intake.enqueue_many(_NO_OPTIONS, calls)
+
+    def using(self, connection: Any) -> TransactionalEnqueuer:
+        """Enqueue in a transaction of your own: `await scheduler.using(connection).enqueue(analyse, document)`.
+
+        The job exists if you commit, together with all else that you have written, and never if you do not. It needs
+        a store in the same database: `SqliteStore` on your file (`share=True`), or `PostgresStore`.
+
+        Args:
+            connection: For SQLite one of sqlite3, aiosqlite, or SQLAlchemy on aiosqlite; for PostgreSQL one of psycopg
+                or asyncpg, or of SQLAlchemy on either. Of SQLAlchemy, an `AsyncSession` or `AsyncConnection`. A
+                connection of sqlite3, or a synchronous one of psycopg, keeps the event loop waiting while it works.
+        """
+        return TransactionalEnqueuer(lambda: StagedIntake(self._running.intake, connection))
 
     # -- ask ---------------------------------------------------------------------------------------------------------
 

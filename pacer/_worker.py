@@ -14,6 +14,7 @@ import anyio.lowlevel
 import attrs
 
 from pacer import events
+from pacer._arrivals import announce_arrivals
 from pacer._errors import LeaseLostError, NotEncodableError, NotRunningError, TakenOverError
 from pacer._job import JobRecord, JobState, Outcome, OutcomeKind
 from pacer._rules import Rules
@@ -51,6 +52,11 @@ class Worker:
     ended: Pulses = attrs.field(init=False, factory=Pulses)
     """By job: fired when a run of it has ended here, or it has left the queue."""
     _woken: bool = attrs.field(init=False, default=False)
+    _ended: bool = attrs.field(init=False, default=False)
+    """A run has ended since the last claim."""
+    _heeds_ends: bool = attrs.field(init=False, default=True)
+    """Whether the end of a run may let a job start sooner than the last claim said; a claim is a way there and back."""
+    _ask_at: float = attrs.field(init=False, default=-math.inf)
     _sleeping: Pulse = attrs.field(init=False, factory=Pulse)
     _turn: Turn = attrs.field(init=False, factory=Turn)
     _claimed: deque[JobRecord] = attrs.field(init=False, factory=deque)
@@ -114,6 +120,7 @@ class Worker:
         self._sleeping.fire()
 
     def _others_changed(self) -> None:
+        announce_arrivals(self)
         self.wake()
         self.changed.fire()
 
@@ -193,30 +200,40 @@ class Worker:
             await self._turn.take()
             try:
                 while not self._claimed and not self._stopping:
-                    self._woken = False
-                    await self._claim_or_wait()
+                    await self._sleep()
+                    await self._claim()
                 return self._claimed.popleft() if self._claimed else None
             finally:
                 self._turn.give()
         finally:
             self._idle -= 1
 
-    async def _claim_or_wait(self) -> None:
+    async def _claim(self) -> None:
+        self._woken, self._ended, self._heeds_ends = False, False, True
+        limit = self._idle
         try:
-            claimed = await self.ledger.claim(self.registry.names, self._idle)
+            claimed = await self.ledger.claim(self.registry.names, limit)
         except TakenOverError as error:
             await self._retire(error)
             return
         except Exception as error:
             self._store_failed("claim", error)
-            await self._sleep(STORE_RETRY)
+            self._ask_at = self.ledger.now() + STORE_RETRY
             return
         self.report_faults()
+        self._ask_at = -math.inf if len(claimed.jobs) == limit else self._when(claimed.next)
         if claimed.jobs:
             self._claimed.extend(claimed.jobs)
             self.changed.fire()
-        else:
-            await self._sleep(self._until(claimed.next, claimed.now))
+
+    def _when(self, when: When) -> float:
+        """When to claim again, if nothing wakes the slot before."""
+        now, poll = self.ledger.now(), self.ledger.poll
+        if poll is None:
+            return when.at
+        may_be_sooner = when.lane or (when.on_event and not when.by_hand)
+        self._heeds_ends = may_be_sooner or not self.rules.starts_ahead
+        return min(max(when.at, now + LEAST_SLEEP), now + poll)
 
     async def _retire(self, error: TakenOverError) -> None:
         """Take no more jobs, and give back those that have not begun; those that run here are ended as usual."""
@@ -224,16 +241,12 @@ class Worker:
         self.announce(events.QueueTakenOver(self.ledger.now(), error.queue, str(error)))
         await self.withdraw()
 
-    def _until(self, when: When, now: float) -> float:
-        wait = max(when.at - now, LEAST_SLEEP)
-        return wait if self.ledger.poll is None else min(wait, self.ledger.poll)
-
-    async def _sleep(self, seconds: float) -> None:
-        """Wait, or be woken; what has changed since the last look counts."""
-        if self._woken:
+    async def _sleep(self) -> None:
+        """Wait until it is time to claim again, or be woken; what has changed since the last claim counts."""
+        if self._woken or (self._ended and self._heeds_ends) or self._ask_at == -math.inf:
             return
         woken = self._sleeping.next()
-        with anyio.move_on_after(seconds):
+        with anyio.move_on_after(max(self._ask_at - self.ledger.now(), LEAST_SLEEP)):
             await woken.wait()
 
     # -- settle ------------------------------------------------------------------------------------------------------
@@ -245,7 +258,7 @@ class Worker:
         settled = await self._insist(record, outcome)
         if settled is not None:
             self._announce_end(settled, outcome)
-        self.forget(record)
+        self.forget(record, ran=True)
         if settled is not None:
             await self.withdraw(math.inf if settled.queue.paused else settled.queue.hold_until)
 
@@ -307,14 +320,18 @@ class Worker:
             self.announce(events.QueueHeld(now, hold, settled.queue.hold_reason))
         self.report_faults()
 
-    def forget(self, record: JobRecord) -> None:
+    def forget(self, record: JobRecord, *, ran: bool = False) -> None:
         """Wake those who wait for this job or for room, and drop what only this job needed."""
         if self.runner.local_calls and record.state.final:
             self.runner.local_calls.pop(record.id, None)
         if record.expires_at is not None and record.state is JobState.QUEUED:
             self.expires()  # it is back in the queue
         self.ended.fire(record.id)
-        self.wake()
+        self._ended = True
+        if not ran or record.state is JobState.QUEUED:
+            self.wake()
+        elif self._heeds_ends:
+            self._sleeping.fire()
         self.changed.fire()
 
     # -- when the process stops, or another one has -----------------------------------------------------------------

@@ -27,6 +27,7 @@ LAYERS = {
     "stores": ["stores"],
     "scheduler": [
         "",  # the package itself: the public names
+        "_arrivals",
         "_context",
         "_intake",
         "_logging",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -18,6 +18,7 @@ from pacer.stores._care import Care, Roster
 from pacer.stores._expiry import Expiry
 from pacer.stores._group import GroupCommit, Operation, Thread, uninterrupted
 from pacer.stores._queue import Ending, StoredQueue
+from pacer.stores._stage import Door, Stage, Staging
 
 _LONGEST_HEARTBEAT: Final = 1.0
 # Leases are extended when less than this share of them is left; each extension costs a commit.
@@ -59,12 +60,16 @@ class Desk:
     care: Care
     expiry: Expiry
     clock: QueueClock
+    door: Door | None = None
+    """Where jobs are enqueued in transactions of others; None if the database has no such transactions."""
     risks: Sequence[str] = attrs.field(init=False, default=())
 
     @classmethod
-    def of(cls, queue: StoredQueue, care: Care, clock: QueueClock) -> Desk:
+    def of(
+        cls, queue: StoredQueue, care: Care, clock: QueueClock, stage: Stage | None = None, door: Door | None = None
+    ) -> Desk:
         """With its expiry."""
-        return cls(queue, care, Expiry(queue), clock)
+        return cls(queue, care, Expiry(queue, stage), clock, door)
 
 
 @asynccontextmanager
@@ -138,7 +143,11 @@ class StoredLedger:
             await self._group.close()
 
     async def _do(self, action: str, run: Callable[[], Any], *, writes: bool = True, undo: Any = None) -> Any:
-        return await self._group.do(Operation(action, run, writes, undo))
+        try:
+            return await self._group.do(Operation(action, run, writes, undo))
+        finally:
+            if self._expiry.arrived:
+                self.changed()
 
     # -- time --------------------------------------------------------------------------------------------------------
 
@@ -175,6 +184,17 @@ class StoredLedger:
         """Admit all, or none; on disk when it returns."""
         addition: Addition = await self._do("add", lambda: self._queue.add(records))
         return addition
+
+    @property
+    def stage(self) -> Callable[[Any, Sequence[JobRecord]], Awaitable[Addition]] | None:
+        """Enqueues jobs in the transaction of somebody's connection; None if the database cannot."""
+        door = self._desk.door
+        return None if door is None else Staging(self._queue.view, self.now, door).stage
+
+    def arrived(self) -> Sequence[Addition]:
+        """What this worker has taken in of the jobs that were enqueued in transactions of others, told once."""
+        arrived = self._expiry.arrived
+        return [arrived.popleft() for _ in range(len(arrived))]
 
     async def claim(self, tasks: frozenset[str], limit: int) -> Claimed:
         """Take jobs. If the caller is cancelled when that is done already, they are given back."""

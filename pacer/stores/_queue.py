@@ -40,8 +40,13 @@ class Ending:
             record.ended_at, record.result, record.payload = self.ended_at, self.result, None
 
 
-def _asked_early(when: When, now: float, ahead: float) -> When:
-    """When to ask again for a job that may start then: early enough to take several start times at once."""
+def _asked_early(when: When, now: float, ahead: float, on_event: bool) -> When:
+    """When to ask again for a job that may start then: early enough to take several start times at once.
+
+    `on_event`: of one of the jobs that have been asked about, if not of this one, the answer may become sooner.
+    """
+    if on_event and not when.on_event:
+        when = attrs.evolve(when, on_event=True)
     if when.lane or not now + ahead < when.at < math.inf:
         return when
     return attrs.evolve(when, at=when.at - ahead / 2)
@@ -89,6 +94,7 @@ class StoredQueue:
 
     def _fresh(self, records: Sequence[JobRecord]) -> list[JobRecord]:
         """Those that stand for no job in the table, nor for one before them."""
+        self.table.look_up(records)
         fresh = dict[str, JobRecord]()
         uniques = set[str]()
         for record in records:
@@ -109,19 +115,19 @@ class StoredQueue:
             if not certain and self.table.same(fresh[0]) is not None:
                 return []
             raise
-        return self._drop(drop) if drop and (certain or self.table.same(fresh[0]) is None) else []
+        return self.drop(drop) if drop and (certain or self.table.same(fresh[0]) is None) else []
 
     def _added(self, record: JobRecord, encoded: Encoded, new: bool) -> Added:
         old = None if new else self.table.same(record)
         if old is None:
-            position = self._insert(record, encoded)
+            position = self.insert(record, encoded)
             if position is not None:
                 return Added(record, position, created=True)
             old = self.table.same(record)
             assert old is not None  # noqa: S101 - it was in the way of the new one just now
         return Added(old, self._position(old), created=False)
 
-    def _drop(self, count: int) -> list[JobRecord]:
+    def drop(self, count: int) -> list[JobRecord]:
         """The jobs that waited longest leave."""
         dropped = []
         for record, delayed in self.table.oldest(count):
@@ -129,14 +135,19 @@ class StoredQueue:
             dropped.append(record)
         return dropped
 
-    def _insert(self, record: JobRecord, encoded: Encoded) -> int | None:
-        """Write a new job; returns its position, or None if there is one with its id or unique key."""
+    def insert(self, record: JobRecord, encoded: Encoded, came_at: float = math.inf) -> int | None:
+        """Write a new job; returns its position, or None if there is one with its id or unique key.
+
+        `came_at`: when it was enqueued, if that was before now.
+        """
         view = self.view
         now = view.now
-        record.created_at = now
-        record.ready_at = ready_at = now + record.delay
+        record.created_at = created_at = min(came_at, now)
+        ready_at = created_at + record.delay
+        # A delay that is over is none: the table tells delayed jobs by it.
+        record.ready_at = ready_at = ready_at if ready_at > now else created_at
         if record.expires is not None:
-            record.expires_at = now + record.expires
+            record.expires_at = created_at + record.expires
         record.sort_key, placed = self.rules.place(view.state, record)
         sort_key = record.sort_key
         record.seq = seq = view.next_seq()
@@ -149,7 +160,8 @@ class StoredQueue:
         view.added(record, ready_at)
         position = view.position(sort_key, seq, ready_at, delayed=ready_at > now)
         record.promised_low = record.promised_high = None
-        view.state = self.rules.promised(view.state, record, position, view.passing_snapshot)
+        if came_at >= now:  # what is promised counts from the enqueueing
+            view.state = self.rules.promised(view.state, record, position, view.passing_snapshot)
         if record.promised_high is not None:
             self.table.promise(record)
         return position
@@ -167,7 +179,7 @@ class StoredQueue:
         view, now = self.view, self.view.now
         ahead = self.ahead if self.rules.starts_ahead else 0.0
         jobs: list[JobRecord] = []
-        upcoming, blocked = _EMPTY, set[str | None]()
+        upcoming, blocked, on_event = _EMPTY, set[str | None](), False
         for row in view.in_order():
             home = row[_HOME]
             if (row[_TASK] not in tasks if home is None else home != self.worker) or row[_KEY] in blocked:
@@ -183,10 +195,11 @@ class StoredQueue:
                     return Claimed(jobs, _EMPTY, now)
                 continue
             upcoming = min(when, upcoming, key=lambda one: one.at)
+            on_event = on_event or (when.on_event and not when.by_hand)
             if when.lane:
                 blocked.add(record.key)
             elif not when.never:
-                return Claimed(jobs, _asked_early(upcoming, now, ahead), now)
+                return Claimed(jobs, _asked_early(upcoming, now, ahead, on_event), now)
         ready_at = view.next_ready_at()
         if ready_at is not None and ready_at < upcoming.at:
             upcoming = When(ready_at, on_event=True, reason="the next job is delayed")
@@ -369,10 +382,10 @@ class StoredQueue:
     def set_paused(self, paused: bool) -> None:
         """Effective for all workers at once."""
         self.view.state = attrs.evolve(self.view.state, paused=paused)
-        self.view.dirty = True
+        self.view.steered()
 
     def set_rate(self, rate: float | None) -> None:
         """Effective for all workers at once."""
         self.view.check_in_charge()
         self.view.state = self.rules.set_rate(self.view.state, self.view.now, rate)
-        self.view.dirty = True
+        self.view.steered()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from pacer._job import JobRecord, JobState
@@ -13,6 +13,9 @@ from pacer.stores._rows import Encoded, Row
 
 class Jobs(Protocol):
     """The jobs of one queue, inside a transaction."""
+
+    def look_up(self, records: Sequence[JobRecord]) -> None:
+        """These jobs are going to be asked about one by one."""
 
     def insert(self, record: JobRecord, encoded: Encoded, arrival: int) -> bool:
         """A new job; False if there is one with its id or unique key."""
@@ -120,6 +123,9 @@ class View(Protocol):
 
     def forget(self) -> None:
         """It has been rolled back: what is in memory may be wrong."""
+
+    def steered(self) -> None:
+        """A person has changed when jobs may start."""
 
     def next_seq(self) -> int:
         """The number of a new job."""

@@ -82,14 +82,18 @@ class Mirror:
         self._cursor.execute(self._update, (self._words[state], job_id))
 
     def mark_stale(self) -> int:
-        """Rows that wait for a job which does not exist (any more) become stale. Returns how many."""
+        """Rows that wait for a job which does not exist (any more) become stale. Returns how many.
+
+        Those whose jobs are in the stage have not come into the queue yet.
+        """
         mirror = self._mirror
         time = "" if mirror.updated_at is None else f", {quoted(mirror.updated_at)} = datetime('now')"
         self._cursor.execute(
             f"UPDATE {quoted(mirror.table)} SET {quoted(mirror.status)} = ?{time} WHERE {quoted(mirror.status)} = ? "
             "AND NOT EXISTS (SELECT 1 FROM pacer_queues JOIN pacer_jobs ON pacer_jobs.queue = pacer_queues.id "
             f"AND pacer_jobs.id = CAST({quoted(mirror.table)}.{quoted(mirror.id)} AS TEXT) "
-            "WHERE pacer_jobs.ended_at IS NULL)",
+            "WHERE pacer_jobs.ended_at IS NULL) AND NOT EXISTS (SELECT 1 FROM pacer_stage "
+            f"WHERE pacer_stage.id = CAST({quoted(mirror.table)}.{quoted(mirror.id)} AS TEXT))",
             (self._words[JobState.STALE], self._words[JobState.QUEUED]),
         )
         return self._cursor.rowcount

@@ -103,6 +103,31 @@ MIGRATIONS: Final = (
         WHERE expires_at IS NOT NULL AND arrival IS NOT NULL
         """,
     ),
+    (
+        # What applications enqueue in transactions of their own; committed rows are taken into pacer_jobs.
+        """
+        CREATE TABLE pacer_stage (
+            number INTEGER PRIMARY KEY,
+            queue INTEGER NOT NULL REFERENCES pacer_queues (id),
+            came_at REAL NOT NULL,
+            id TEXT NOT NULL,
+            task TEXT NOT NULL,
+            payload,
+            home TEXT,
+            key TEXT,
+            priority INTEGER NOT NULL,
+            cost TEXT,
+            delay REAL NOT NULL,
+            timeout REAL,
+            retry TEXT,
+            unique_key TEXT,
+            batch_id TEXT,
+            expires REAL
+        )
+        """,
+        "CREATE UNIQUE INDEX pacer_stage_id ON pacer_stage (queue, id)",
+        "CREATE UNIQUE INDEX pacer_stage_unique ON pacer_stage (queue, unique_key) WHERE unique_key IS NOT NULL",
+    ),
 )
 """One tuple of statements a version: version n is reached by applying the first n."""
 
@@ -112,6 +137,8 @@ VERSION: Final = len(MIGRATIONS)
 _MAGIC: Final = b"SQLite format 3\x00"
 _HEADER_SIZE: Final = 100
 _TABLES: Final = frozenset({"pacer_schema", "pacer_queues", "pacer_jobs", "pacer_workers"})
+# Tables that came later, and the version that they came with.
+_LATER: Final = {"pacer_stage": 3}
 # Files up to this size are looked through when they are opened (about half a second at most); of larger ones only
 # the small tables are.
 _LOOK_THROUGH: Final = 64 * 2**20
@@ -190,7 +217,7 @@ def _has_magic(path: Path) -> bool:
 def _inspect_tables(connection: sqlite3.Connection, path: Path, *, may_share: bool) -> None:
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     tables -= {name for name in tables if name.startswith("sqlite_")}
-    ours = tables & _TABLES
+    ours = tables & {*_TABLES, *_LATER}
     if not ours:
         if tables and not may_share:
             listed = ", ".join(sorted(tables)[:5])
@@ -200,17 +227,24 @@ def _inspect_tables(connection: sqlite3.Connection, path: Path, *, may_share: bo
                 "one of the tables up to date. Otherwise give another path."
             )
             raise NotOurStoreError(msg)
-    elif ours != _TABLES:
-        msg = f"{path}: the tables {', '.join(sorted(_TABLES - ours))} are missing. Restore the file from a backup."
-        raise CorruptStoreError(msg)
     else:
-        check_version(connection, path)
+        _check_complete(connection, path, ours)
     whole = path.stat().st_size <= _LOOK_THROUGH
     for pragma in ["quick_check(1)"] if whole else ["quick_check(pacer_queues)", "quick_check(pacer_workers)"]:
         (answer,) = connection.execute(f"PRAGMA {pragma}").fetchone()
         if answer != "ok":
             msg = f"{path} is damaged ({answer}); nothing was changed. Restore it from a backup or move it away."
             raise CorruptStoreError(msg)
+
+
+def _check_complete(connection: sqlite3.Connection, path: Path, ours: set[str]) -> None:
+    missing = {*_TABLES} - ours
+    if not missing:
+        version = check_version(connection, path)
+        missing = {name for name, since in _LATER.items() if since <= version} - ours
+    if missing:
+        msg = f"{path}: the tables {', '.join(sorted(missing))} are missing. Restore the file from a backup."
+        raise CorruptStoreError(msg)
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> int:

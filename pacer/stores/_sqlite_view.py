@@ -223,6 +223,10 @@ class QueueView:
         """How many jobs wait."""
         return self.ready + self.delayed
 
+    def steered(self) -> None:
+        """A person has changed when jobs may start."""
+        self.dirty = True
+
     def next_seq(self) -> int:
         """The number of a new job, and its place in order of arrival."""
         self._seq += 1

@@ -27,6 +27,7 @@ from pacer.stores._queue import StoredQueue
 from pacer.stores._sqlite_mirror import Mirror, StatusMirror
 from pacer.stores._sqlite_opening import open_queue
 from pacer.stores._sqlite_schema import inspect, prepare
+from pacer.stores._sqlite_stage import SqliteDoor, SqliteStage
 from pacer.stores._sqlite_table import JobTable, WorkerTable
 from pacer.stores._sqlite_transactions import SqliteThread, Transactions
 from pacer.stores._sqlite_view import QueueView
@@ -146,12 +147,14 @@ class _Opening:
         )
         view = QueueView(cursor, number, self._tenure, clock)
         queue = StoredQueue(JobTable(cursor, number, mirror), view, self._worker, store.lease)
-        self.desk = Desk.of(queue, Care(WorkerTable(cursor, number), queue), FileClock(view))
+        care, stage = Care(WorkerTable(cursor, number), queue), SqliteStage(cursor, number)
+        door = SqliteDoor(store.path.absolute(), self._tenure.queue)
+        self.desk = Desk.of(queue, care, _FileClock(view), stage, door)
         return self.desk.expiry
 
 
 @attrs.frozen(eq=False)
-class FileClock:
+class _FileClock:
     """The queue's time in a file: the wall clock's, moved on where that went back."""
 
     _view: QueueView
