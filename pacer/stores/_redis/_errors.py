@@ -38,8 +38,9 @@ _ANSWERS: Final[dict[str, _Kind]] = {
     "NOPERM": (
         StoreError,
         (
-            "The user in the URL may not do this: it needs the queue's keys and channel, and the command categories "
-            "@read, @write, @scripting, @pubsub and @connection."
+            "The user in the URL may not do this: it needs the keys and channels that begin with the prefix, and "
+            "+@read +@write +@scripting +@pubsub +@connection +time; with +info +config|get it also sees what may "
+            "be lost."
         ),
     ),
     "WRONGTYPE": (

@@ -1,0 +1,62 @@
+"""All keys of a queue have one hash tag, so that a cluster keeps them together, and the node that has them is found."""
+
+from __future__ import annotations
+
+import pytest
+from backends import backend, came, client, commit, ended, ids, job
+from redis.crc import key_slot
+from servers import PASSWORD, RedisServer
+from waiting import until
+
+from pacer.stores._redis._keys import Keys
+
+NAMES = ["default", "mails {urgent}", "}{", "", "ä ö", "a:b/c%20", "\ud800", "x" * 200]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("prefix", ["pacer", "{a}", "ü:"])
+def test_all_keys_of_a_queue_are_in_one_slot(name, prefix):
+    keys = Keys(prefix, name)
+    slots = {key_slot(key) for key in (*keys.fixed, keys.waiting('["{x}",null]'), keys.waiting("}"))}
+    assert len(slots) == 1
+
+
+def test_different_queues_have_different_keys():
+    assert len({Keys(prefix, name).fixed for name in [*NAMES, "%", "a%20b", "a b"] for prefix in ("a", "a:b")}) == 22
+
+
+def test_queues_with_odd_names_are_kept_apart(redis, redis_prefix):
+    for name in NAMES:
+        made = backend(redis.url, redis_prefix, queue=name)
+        assert commit(made, came(job(1, id=f"in {len(name)} {name[:1]!r}")))
+        assert len(made.oldest(5)) == 1
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two nodes, each with half of the slots."""
+    settings = {"cluster-enabled": "yes", "masterauth": PASSWORD}
+    with RedisServer(settings) as one, RedisServer(settings) as other, client(one.url) as first:
+        first.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 8191)
+        with client(other.url) as second:
+            second.execute_command("CLUSTER", "ADDSLOTSRANGE", 8192, 16383)
+            first.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port)
+            for node in (first, second):
+                until(lambda node=node: b"cluster_state:ok" in node.execute_command("CLUSTER", "INFO"))
+        yield one, other
+
+
+def test_the_node_that_has_a_queue_is_found_by_any_other(cluster):
+    one, other = cluster
+    names = ["a", "b", "c", "d"]
+    assert {key_slot(Keys("pacer", name).fixed[0]) < 8192 for name in names} == {True, False}
+    for name in names:
+        mine, theirs = backend(one.url, "pacer", queue=name), backend(other.url, "pacer", "b", name)
+        jobs = [job(1, task="x"), job(2, task="y", batch_id="b")]
+        assert commit(mine, *map(came, jobs), notice="hello", workers={"a": (9.0, "[]")})
+        assert ids(theirs.oldest(5)) == ["j1", "j2"]
+        assert commit(theirs, *map(ended, jobs))
+        assert (mine.prune(10.0, 5), mine.kinds(), mine.workers()) == (2, [], [("a", 9.0, "[]")])
+        mine.close()
+        theirs.close()

@@ -1,0 +1,75 @@
+"""The recipe: what it takes, and what it does not show."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+from servers import PASSWORD
+
+from pacer import BoundedQueue, NotEncodableError, Scheduler
+from pacer._errors import ResultUnavailableError, UnsupportedBackendError
+from pacer.pacing import Unpaced
+from pacer.stores.redis import RedisStore
+
+
+def test_a_store_is_shown_without_its_password():
+    store = RedisStore(f"rediss://user:{PASSWORD}@host:6380/2", prefix="mine")
+    assert PASSWORD not in repr(store)
+    assert "host:6380" in repr(store)
+    assert store.url.count(PASSWORD) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        (f"http://u:{PASSWORD}@host", ValueError),
+        (f"redis://u:{PASSWORD}@host:port/0", ValueError),
+        (f"redis://u:{PASSWORD}@host/0?socket_timeout=soon", ValueError),
+        (b"redis://host", TypeError),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused_at_once_without_its_password(url, error):
+    with pytest.raises(error, match="RedisStore: url") as caught:
+        RedisStore(url)
+    assert PASSWORD not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"prefix": ""}, {"lease": 0}, {"poll": 0}, {"max_payload": 0}, {"connect_timeout": 0}, {"ahead": -1}]
+)
+def test_settings_that_make_no_sense_are_refused(settings):
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        RedisStore("redis://localhost", **settings)
+
+
+def test_redis_needs_asyncio(redis, redis_prefix):
+    async def main() -> None:
+        async with Scheduler(queue=BoundedQueue(5), store=RedisStore(redis.url, prefix=redis_prefix)):
+            raise AssertionError("it was opened")
+
+    with pytest.raises(UnsupportedBackendError, match="MemoryStore"):
+        anyio.run(main, backend="trio")
+
+
+@pytest.mark.anyio
+@pytest.mark.asyncio_only
+@pytest.mark.real_time
+async def test_large_arguments_and_results_are_refused(redis, redis_prefix):
+    scheduler = Scheduler(
+        queue=BoundedQueue(50), pacing=Unpaced(), store=RedisStore(redis.url, prefix=redis_prefix, max_payload=1000)
+    )
+
+    @scheduler.task
+    async def times(text: str, number: int) -> str:
+        return text * number
+
+    async with scheduler:
+        with pytest.raises(NotEncodableError, match="1000"):
+            await scheduler.enqueue(times, "x" * 1000, 1)
+        with pytest.raises(NotEncodableError, match="1000"):
+            await scheduler.enqueue(times, "\u2713" * 400, 1)
+        fine = await scheduler.enqueue(times, "\u2713" * 100, 2)
+        assert await scheduler.wait(fine) == "\u2713" * 200
+        large = await scheduler.enqueue(times, "x" * 100, 10)
+        with pytest.raises(ResultUnavailableError):
+            await scheduler.wait(large)
