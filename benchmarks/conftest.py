@@ -1,11 +1,21 @@
-"""How contests run, and where their tables go."""
+"""How contests run, where their tables go, and the servers that they need: those of the tests."""
 
 from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.contest import Contest, Table, machine
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+
+if TYPE_CHECKING:
+    from servers import PostgresServer, RedisServer
 
 TABLES = pytest.StashKey[list[Table]]()
 
@@ -15,6 +25,24 @@ def contest(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Cont
     """Runs contenders turn by turn; with --benchmark-disable once, on little work."""
     tables = request.config.stash.setdefault(TABLES, [])
     return Contest(benchmark, request.node.nodeid, tables)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """As PostgreSQL comes: with its own `shared_buffers`; fsync and synchronous_commit are on."""
+    from servers import PostgresServer
+
+    with PostgresServer({"shared_buffers": "128MB", "synchronous_commit": "on"}) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[RedisServer]:
+    """With its file written at once and synced every second."""
+    from servers import RedisServer
+
+    with RedisServer() as server:
+        yield server
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
