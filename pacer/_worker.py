@@ -17,12 +17,13 @@ from pacer import events
 from pacer._arrivals import announce_arrivals
 from pacer._errors import LeaseLostError, NotEncodableError, NotRunningError, TakenOverError
 from pacer._job import JobRecord, JobState, Outcome, OutcomeKind
+from pacer._next_claim import NextClaim
 from pacer._rules import Rules
 from pacer._runner import Runner, one_line
 from pacer._signals import Announcer, Pulse, Pulses, Turn
 from pacer._tasks import TaskRegistry
 from pacer._upcoming import LEAST_SLEEP, Upcoming
-from pacer.protocols import Codec, Ledger, Settled, When
+from pacer.protocols import Codec, Ledger, Settled
 
 # After the store has failed, and before it is asked again. A store that is away must not be hammered.
 STORE_RETRY = 1.0
@@ -51,13 +52,6 @@ class Worker:
     """Fired when a job has started or ended here, or has left the queue."""
     ended: Pulses = attrs.field(init=False, factory=Pulses)
     """By job: fired when a run of it has ended here, or it has left the queue."""
-    _woken: bool = attrs.field(init=False, default=False)
-    _ended: bool = attrs.field(init=False, default=False)
-    """A run has ended since the last claim."""
-    _heeds_ends: bool = attrs.field(init=False, default=True)
-    """Whether the end of a run may let a job start sooner than the last claim said; a claim is a way there and back."""
-    _ask_at: float = attrs.field(init=False, default=-math.inf)
-    _sleeping: Pulse = attrs.field(init=False, factory=Pulse)
     _turn: Turn = attrs.field(init=False, factory=Turn)
     _claimed: deque[JobRecord] = attrs.field(init=False, factory=deque)
     _idle: int = attrs.field(init=False, default=0)
@@ -68,10 +62,12 @@ class Worker:
     _yielded_at: float = attrs.field(init=False, default=-math.inf)
     runner: Runner = attrs.field(init=False)
     _upcoming: Upcoming = attrs.field(init=False)
+    _next_claim: NextClaim = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.runner = Runner(self.ledger, self.codec, self.registry, self.announce)
         self._upcoming = Upcoming(self.ledger.now)
+        self._next_claim = NextClaim(self.ledger, ends_count=not self.rules.starts_ahead)
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -116,8 +112,7 @@ class Worker:
 
     def wake(self) -> None:
         """Something has changed that may let a job start sooner."""
-        self._woken = True
-        self._sleeping.fire()
+        self._next_claim.fire()
 
     def _others_changed(self) -> None:
         announce_arrivals(self)
@@ -200,8 +195,9 @@ class Worker:
             await self._turn.take()
             try:
                 while not self._claimed and not self._stopping:
-                    await self._sleep()
-                    await self._claim()
+                    await self._next_claim.wait()
+                    if not self._stopping:
+                        await self._claim()
                 return self._claimed.popleft() if self._claimed else None
             finally:
                 self._turn.give()
@@ -209,7 +205,7 @@ class Worker:
             self._idle -= 1
 
     async def _claim(self) -> None:
-        self._woken, self._ended, self._heeds_ends = False, False, True
+        self._next_claim.begins()
         limit = self._idle
         try:
             claimed = await self.ledger.claim(self.registry.names, limit)
@@ -218,36 +214,20 @@ class Worker:
             return
         except Exception as error:
             self._store_failed("claim", error)
-            self._ask_at = self.ledger.now() + STORE_RETRY
+            self._next_claim.failed(STORE_RETRY)
             return
         self.report_faults()
-        self._ask_at = -math.inf if len(claimed.jobs) == limit else self._when(claimed.next)
+        if len(claimed.jobs) < limit:
+            self._next_claim.not_before(claimed.next)
         if claimed.jobs:
             self._claimed.extend(claimed.jobs)
             self.changed.fire()
-
-    def _when(self, when: When) -> float:
-        """When to claim again, if nothing wakes the slot before."""
-        now, poll = self.ledger.now(), self.ledger.poll
-        if poll is None:
-            return when.at
-        may_be_sooner = when.lane or (when.on_event and not when.by_hand)
-        self._heeds_ends = may_be_sooner or not self.rules.starts_ahead
-        return min(max(when.at, now + LEAST_SLEEP), now + poll)
 
     async def _retire(self, error: TakenOverError) -> None:
         """Take no more jobs, and give back those that have not begun; those that run here are ended as usual."""
         self._stopping = True
         self.announce(events.QueueTakenOver(self.ledger.now(), error.queue, str(error)))
         await self.withdraw()
-
-    async def _sleep(self) -> None:
-        """Wait until it is time to claim again, or be woken; what has changed since the last claim counts."""
-        if self._woken or (self._ended and self._heeds_ends) or self._ask_at == -math.inf:
-            return
-        woken = self._sleeping.next()
-        with anyio.move_on_after(max(self._ask_at - self.ledger.now(), LEAST_SLEEP)):
-            await woken.wait()
 
     # -- settle ------------------------------------------------------------------------------------------------------
 
@@ -327,11 +307,10 @@ class Worker:
         if record.expires_at is not None and record.state is JobState.QUEUED:
             self.expires()  # it is back in the queue
         self.ended.fire(record.id)
-        self._ended = True
-        if not ran or record.state is JobState.QUEUED:
+        if ran and record.state is not JobState.QUEUED:
+            self._next_claim.run_ended()
+        else:
             self.wake()
-        elif self._heeds_ends:
-            self._sleeping.fire()
         self.changed.fire()
 
     # -- when the process stops, or another one has -----------------------------------------------------------------

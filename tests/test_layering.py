@@ -31,6 +31,7 @@ LAYERS = {
         "_context",
         "_intake",
         "_logging",
+        "_next_claim",
         "_options",
         "_receipt",
         "_runner",
