@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -54,6 +55,10 @@ class PostgresBackend:
     _channel: str = attrs.field(init=False)
     _id: int | None = attrs.field(init=False, default=None)
     _risks: Sequence[str] = attrs.field(init=False, default=())
+    _token: str = attrs.field(init=False, factory=lambda: secrets.token_hex(8))
+    _stamps: int = attrs.field(init=False, default=0)
+    _known: tuple[int, str] | None = attrs.field(init=False, default=None)
+    """The version and the stamp of the last head that was read or written."""
     _statements: dict[str | Shape, Statement] = attrs.field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
@@ -100,10 +105,15 @@ class PostgresBackend:
     def create(self, head: Head) -> None:
         """Make the queue with this head, unless there is one."""
         if self._find_queue() is None:
-            create = self._bound(_writing.CREATE, name=self._queue, **_head_values(head))
+            create = self._bound(_writing.CREATE, name=self._queue, stamp=self._next_stamp(), **_head_values(head))
             with self._session.errors():
                 self._session.connect().execute(*create)
         self._number()
+
+    def _next_stamp(self) -> str:
+        """What no other commit has."""
+        self._stamps += 1
+        return f"{self._token}-{self._stamps}"
 
     def _find_queue(self) -> int | None:
         rows = self._session.rows(self._bound(_sql.FIND_QUEUE, name=self._queue))
@@ -125,20 +135,25 @@ class PostgresBackend:
     def load(self, known: int | None, lock: bool) -> Loaded:
         """The queue as it is now; without its content if the version is the known one."""
         number = self._number()
-        load = self._bound(_sql.LOAD, queue=number, known=known, worker=self._worker)
+        known, stamp = (None, None) if self._known is None or self._known[0] != known else self._known
+        load = self._bound(_sql.LOAD, queue=number, known=known, stamp=stamp, worker=self._worker)
         rows = self._session.begin([self._bound(_sql.LOCK, queue=number), load]) if lock else self._session.rows(load)
         if not rows:
             self._id = None
             raise self._gone()
-        return _loaded(rows)
+        found = json.loads(rows[0][1])
+        self._known = found["version"], found["stamp"]
+        return _loaded(found, rows[1:])
 
     def write(self, writing: Writing) -> bool:
         """Commit all of it, durably, and give up the lock. False if the version or the clock is not as supposed."""
-        session, statement = self._session, self._commit(writing)
+        session, stamp = self._session, self._next_stamp()
+        if self._known is None or self._known[0] != writing.head.version - 1:
+            session.end()
+            return False
+        statement = self._commit(writing, stamp)
         try:
-            if session.in_transaction:
-                return bool(session.commit([statement]))
-            return bool(session.unguarded(statement))
+            done = bool(session.commit([statement]) if session.in_transaction else session.unguarded(statement))
         except (errors.DivisionByZero, errors.SerializationFailure) as error:
             session.failed(error)
             return False
@@ -150,8 +165,11 @@ class PostgresBackend:
         except psycopg.Error as error:
             with session.errors():
                 raise error
+        if done:
+            self._known = writing.head.version, stamp
+        return done
 
-    def _commit(self, writing: Writing) -> Bound:
+    def _commit(self, writing: Writing, stamp: str) -> Bound:
         """The statement that does all of it."""
         new = [one for one in writing.changes if one.was is Place.NOWHERE]
         old = [one for one in writing.changes if one.was is not Place.NOWHERE] if new else writing.changes
@@ -168,17 +186,21 @@ class PostgresBackend:
         statement = self._statements.get(shape)
         if statement is None:
             statement = self._statements[shape] = shape.statement(self._target.schema)
-        values = self._values(writing)
+        values = self._values(writing, stamp)
         for arrays in (added, changed):
             if arrays is not None:
                 values.update(arrays.literals)
         return statement.text, statement.bind(values)
 
-    def _values(self, writing: Writing) -> dict[str, Any]:
+    def _values(self, writing: Writing, stamp: str) -> dict[str, Any]:
+        assert self._known is not None  # noqa: S101 - write() has looked
+        version, known = self._known
         values: dict[str, Any] = {
             **_head_values(writing.head),
             "queue": self._number(),
-            "version": writing.head.version - 1,
+            "version": version,
+            "stamp": stamp,
+            "known_stamp": known,
             "time": writing.time,
             "worker": writing.worker,
             "commit": writing.commit,
@@ -197,18 +219,17 @@ class PostgresBackend:
 
     def unlock(self) -> None:
         """Give up the lock, if there is one."""
-        self._session.rollback()
+        self._session.end()
 
     def promote(self, now: float) -> None:
         """Make the delayed jobs ready that are due by then, under the lock if there is one."""
         session, number = self._session, self._number()
-        promote = self._bound(_writing.PROMOTE, queue=number, now=now)
-        with session.errors():
-            if session.in_transaction:
-                session.together([promote])
-            else:
-                session.begin([self._bound(_sql.LOCK, queue=number), promote])
-                session.commit([])
+        promote = self._bound(_writing.PROMOTE, queue=number, now=now, stamp=self._next_stamp())
+        if session.in_transaction:
+            session.rows(promote)
+        else:
+            session.begin([self._bound(_sql.LOCK, queue=number), promote])
+            session.end()
 
     def prune(self, older_than: float, limit: int) -> int:
         """Remove jobs that ended before then, the oldest first, in a commit of its own. Returns how many."""
@@ -288,8 +309,7 @@ def _head_values(head: Head) -> dict[str, Any]:
     return {name: getattr(head, name) for name in _HEAD}
 
 
-def _loaded(rows: Sequence[Row]) -> Loaded:
-    found = json.loads(rows[0][1])
+def _loaded(found: Mapping[str, Any], rows: Sequence[Row]) -> Loaded:
     head = Head(**{name: found[name] for name in _HEAD})
     content = None
     if found["news"]:
@@ -301,9 +321,8 @@ def _loaded(rows: Sequence[Row]) -> Loaded:
             next_due=found["next_due"],
             next_expiry=found["next_expiry"],
             people=found["people"],
-            staged=found["staged"],
         )
-    return Loaded(head, content, found["time"], found["commit"] or 0)
+    return Loaded(head, content, found["time"], found["commit"] or 0, found["staged"])
 
 
 def _key(row: Row) -> Key:

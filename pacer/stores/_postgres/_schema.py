@@ -18,6 +18,7 @@ CREATE TABLE {schema}.pacer_queues (
     id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL UNIQUE,
     version bigint NOT NULL,                -- how often anything of the queue has been committed
+    stamp text NOT NULL,                    -- of the last commit: a standby that lost some has others by its number
     state text NOT NULL,                    -- what its strategies have learned, as JSON
     parts text NOT NULL,                    -- with which strategies and settings, as JSON
     clock_offset double precision NOT NULL, -- queue's time = server's time + offset
@@ -134,7 +135,11 @@ CREATE TABLE {schema}.pacer_stage (
 )
 """
 
-MIGRATIONS: Final = ((_QUEUES, _JOBS, *_INDEXES, _WORKERS, _STAGE),)
+_STAGED_UNIQUE: Final = (
+    "CREATE UNIQUE INDEX pacer_stage_unique ON {schema}.pacer_stage (unique_key, queue) WHERE unique_key IS NOT NULL"
+)
+
+MIGRATIONS: Final = ((_QUEUES, _JOBS, *_INDEXES, _WORKERS, _STAGE, _STAGED_UNIQUE),)
 """One tuple of statements a version: version n is reached by applying the first n."""
 
 VERSION: Final = len(MIGRATIONS)

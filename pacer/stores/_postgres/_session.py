@@ -22,6 +22,7 @@ Bound = tuple[bytes, Sequence[str | None]]
 
 _BEGIN: Final[Bound] = (b"BEGIN ISOLATION LEVEL READ COMMITTED", ())
 _COMMIT: Final[Bound] = (b"COMMIT", ())
+_ROLLBACK: Final[Bound] = (b"ROLLBACK", ())
 # Through a pooler the settings of a session are not ours to change; these hold for one transaction.
 _POOLED: Final[Bound] = (
     (
@@ -60,21 +61,29 @@ def _limited(gen: Generator[Any, Any, T], deadline: float, connection: PatientCo
 
 @attrs.define(eq=False)
 class Session:
-    """What is asked of the server, one after another. Errors are those of `pacer`.
+    """What is asked of the server, one after another. Errors are those of `pacer`, unless it is said otherwise.
 
     Attributes:
         target: Where it is.
-        in_transaction: Whether a transaction has been begun that holds a lock.
     """
 
     target: Target
-    in_transaction: bool = attrs.field(init=False, default=False)
     _connection: PatientConnection | None = attrs.field(init=False, default=None)
+    _pipeline: psycopg.Pipeline | None = attrs.field(init=False, default=None)
+    """Open for as long as the transaction is: the driver ends one by asking the server to flush, after which that does
+    not mind any more for how long the transaction is idle, and would let a stopped worker keep its lock for ever."""
+    _open: contextlib.ExitStack = attrs.field(init=False, factory=contextlib.ExitStack)
+    """Ends the pipeline."""
 
     @property
     def name(self) -> str:
         """Of the database."""
         return self.target.name
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction has been begun, and is still there as far as is known."""
+        return self._pipeline is not None
 
     def connect(self) -> PatientConnection:
         """The connection, made if there is none."""
@@ -89,10 +98,17 @@ class Session:
 
     def close(self) -> None:
         """Disconnect, if connected; a transaction is rolled back by the server."""
-        connection, self._connection, self.in_transaction = self._connection, None, False
+        connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(psycopg.Error):
                 connection.close()
+        self._leave()
+
+    def _leave(self) -> None:
+        """The pipeline is over; what is on its way in it no longer matters."""
+        self._pipeline = None
+        with contextlib.suppress(psycopg.Error):
+            self._open.close()
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
@@ -103,18 +119,18 @@ class Session:
             raise self.failed(error) from (None if holds_data(error) else error)
 
     def failed(self, error: psycopg.Error) -> StoreError:
-        """What to raise for it. What was begun is over."""
-        self._clear(error)
+        """What to raise for it. What was begun is undone."""
+        self._undo(error)
         return store_error(error, self.name, grants_advice(self.target.schema))
 
-    def _clear(self, error: psycopg.Error) -> None:
+    def _undo(self, error: psycopg.Error) -> None:
+        self._leave()
         connection = self._connection
         # An error without SQLSTATE is one of the driver, whose connection is best not trusted; a server that has
         # become read-only is another one after a failover.
         if connection is None or connection.closed or error.sqlstate in (None, "25006"):
             self.close()
-        elif self.in_transaction or connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
-            self.in_transaction = False
+        elif connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
             try:
                 connection.execute(b"ROLLBACK")
             except psycopg.Error:
@@ -129,36 +145,34 @@ class Session:
 
     def unguarded(self, statement: Bound) -> list[Row]:
         """The same; errors are the driver's."""
-        return self.connect().cursor().execute(*statement, binary=True).fetchall()
-
-    def together(self, statements: Sequence[Bound]) -> list[Row]:
-        """Several statements in one round trip, and the rows of the last one that has any. Errors are the driver's."""
-        connection = self.connect()
-        with connection.pipeline():
-            cursors = [connection.cursor().execute(*one, binary=True) for one in statements]
-        return next((one.fetchall() for one in reversed(cursors) if one.description is not None), [])
+        connection, pipeline = self.connect(), self._pipeline
+        cursor = connection.cursor().execute(*statement, binary=True)
+        if pipeline is not None:
+            pipeline.sync()
+        return cursor.fetchall() if cursor.description is not None else []
 
     def begin(self, statements: Sequence[Bound]) -> list[Row]:
-        """The same in a new transaction, which stays open."""
+        """Several statements in one round trip, in a new transaction, which stays open; the rows of the last one."""
         first = [_BEGIN, _POOLED] if self.target.pooled else [_BEGIN]
+        self.end()
         with self.errors():
-            self.rollback_unguarded()
-            self.in_transaction = True
-            return self.together([*first, *statements])
+            self._pipeline = self._open.enter_context(self.connect().pipeline())
+            for one in [*first, *statements[:-1]]:
+                self._send(one)
+            return self.unguarded(statements[-1])
 
     def commit(self, statements: Sequence[Bound]) -> list[Row]:
         """The same in the transaction that was begun, which ends. Errors are the driver's."""
-        rows = self.together([*statements, _COMMIT])
-        self.in_transaction = False
-        return rows
+        cursors = [self._send(one) for one in [*statements, _COMMIT]]
+        self._pipeline = None
+        self._open.close()
+        return cursors[0].fetchall() if cursors[0].description is not None else []
 
-    def rollback(self) -> None:
-        """End the transaction, if one was begun."""
-        with self.errors():
-            self.rollback_unguarded()
+    def _send(self, statement: Bound) -> psycopg.Cursor[Row]:
+        return self.connect().cursor().execute(*statement, binary=True)
 
-    def rollback_unguarded(self) -> None:
-        """The same; errors are the driver's."""
+    def end(self) -> None:
+        """Commit the transaction, if one was begun: what was done in it stands."""
         if self.in_transaction:
-            self.in_transaction = False
-            self.connect().execute(b"ROLLBACK")
+            with self.errors():
+                self.commit([])

@@ -35,6 +35,7 @@ _DELAYED: Final = f"{_JOBS} AND due IS NOT NULL"
 # by their first column: the queue as JSON, the running jobs, and the front.
 _QUEUE: Final = {
     "version": "head.version",
+    "stamp": "head.stamp",
     "state": "head.state",
     "parts": "head.parts",
     "offset": "head.clock_offset",
@@ -57,7 +58,7 @@ _QUEUE: Final = {
         "(SELECT count(*) FROM {schema}.pacer_workers "
         "WHERE queue = %(queue)s::integer AND alive_until IS NOT NULL AND news)"
     ),
-    "staged": "EXISTS (SELECT FROM {schema}.pacer_stage WHERE queue = %(queue)s::integer AND news)",
+    "staged": "EXISTS (SELECT FROM {schema}.pacer_stage WHERE queue = %(queue)s::integer)",
 }
 _AS_JSON: Final = ", ".join(f"'{name}', {text}" for name, text in _QUEUE.items())
 _NO_JOB: Final = ", ".join(["NULL"] * (COLUMNS.count(",") + 1))
@@ -65,7 +66,7 @@ _IF_NEWS: Final = "AND (SELECT news FROM head)"
 
 LOAD: Final = f"""
 WITH head AS MATERIALIZED (
-    SELECT *, version IS DISTINCT FROM %(known)s::bigint AS news
+    SELECT *, version IS DISTINCT FROM %(known)s::bigint OR stamp IS DISTINCT FROM %(stamp)s::text AS news
     FROM {{schema}}.pacer_queues WHERE id = %(queue)s::integer
 )
 SELECT 0, json_build_object({_AS_JSON})::text, {_NO_JOB}

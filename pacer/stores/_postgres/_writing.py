@@ -15,8 +15,8 @@ from pacer.stores._server._backend import CLOCK_TOLERANCE
 
 CREATE: Final = """
 INSERT INTO {schema}.pacer_queues
-    (name, version, state, parts, clock_offset, clock_at, ready, delayed, last_seq, arrivals, roster)
-VALUES (%(name)s, 0, %(state)s, %(parts)s, %(offset)s, %(at)s, %(ready)s, %(delayed)s, %(seq)s, %(arrivals)s,
+    (name, version, stamp, state, parts, clock_offset, clock_at, ready, delayed, last_seq, arrivals, roster)
+VALUES (%(name)s, 0, %(stamp)s, %(state)s, %(parts)s, %(offset)s, %(at)s, %(ready)s, %(delayed)s, %(seq)s, %(arrivals)s,
     %(roster)s)
 ON CONFLICT (name) DO NOTHING
 """
@@ -26,9 +26,10 @@ ON CONFLICT (name) DO NOTHING
 _HEAD: Final = f"""
 WITH head AS (
     UPDATE {{schema}}.pacer_queues SET
-        version = version + 1, state = %(state)s, parts = %(parts)s, clock_offset = %(offset)s, clock_at = %(at)s,
+        version = version + 1, stamp = %(stamp)s, state = %(state)s, parts = %(parts)s,
+        clock_offset = %(offset)s, clock_at = %(at)s,
         ready = %(ready)s, delayed = %(delayed)s, last_seq = %(seq)s, arrivals = %(arrivals)s, roster = %(roster)s
-    WHERE id = %(queue)s AND version = %(version)s
+    WHERE id = %(queue)s AND version = %(version)s AND stamp = %(known_stamp)s
     RETURNING id, coalesce(
         abs(extract(epoch FROM clock_timestamp())::float8 - %(time)s::float8) <= {CLOCK_TOLERANCE}, true
     ) AS on_time
@@ -132,7 +133,8 @@ WITH moved AS (
     SELECT count(*) AS number FROM moved
 )
 UPDATE {schema}.pacer_queues SET
-    version = version + 1, ready = ready + number, delayed = delayed - number, clock_at = greatest(clock_at, %(now)s)
+    version = version + 1, stamp = %(stamp)s, ready = ready + number, delayed = delayed - number,
+    clock_at = greatest(clock_at, %(now)s)
 FROM counted WHERE id = %(queue)s
 """
 
