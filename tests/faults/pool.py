@@ -17,7 +17,8 @@ import anyio
 import attrs
 import history
 import pool_worker
-from history import History
+import psutil
+from history import Entry, History
 from waiting import until
 
 
@@ -42,6 +43,7 @@ class Pool:
     _nursery: subprocess.Popen[str]
     _complaints: Path
     alive: list[Process] = attrs.field(init=False, factory=list)
+    _from: int = attrs.field(init=False, default=0)
     _numbers: Iterator[int] = attrs.field(init=False, factory=itertools.count)
 
     # -- workers ------------------------------------------------------------------------------------------------------
@@ -95,37 +97,52 @@ class Pool:
 
     def wait_for_lines(self, count: int) -> None:
         """Wait until so many more things have happened."""
-        size = self.log.stat().st_size if self.log.exists() else 0
+        size = self.log.stat().st_size
         # A line is no shorter than 60 bytes and few are longer than 120.
-        self.until(lambda: self.log.exists() and self.log.stat().st_size >= size + 100 * count)
+        self.until(lambda: self.log.stat().st_size >= size + 100 * count)
 
-    def wait_for(self, what: str, count: int = 1, *, who: str | None = None) -> None:
-        """Wait until something has happened so often from now on, to one worker or any."""
-        seen = self.log.stat().st_size if self.log.exists() else 0
+    def wait_for(self, what: str, count: int = 1, *, who: str | None = None, job: str | None = None) -> list[Entry]:
+        """Wait until something has happened so often since `now`, to one worker or job or any. Returns when it did."""
 
-        def happened() -> bool:
+        def happened() -> list[Entry]:
             with self.log.open() as file:
-                file.seek(seen)
-                lines = [line for line in file if line.endswith("\n")]
-            found = [entry for line in lines if (entry := json.loads(line))["what"] == what]
-            return sum(who in (None, entry["who"]) for entry in found) >= count
+                file.seek(self._from)
+                entries = [Entry(**json.loads(line)) for line in file if line.endswith("\n")]
+            return [one for one in entries if one.what == what and who in (None, one.who) and job in (None, one.job)]
 
-        self.until(lambda: self.log.exists() and happened())
+        found: list[Entry] = []
+
+        def enough() -> bool:
+            found[:] = happened()
+            return len(found) >= count
+
+        self.until(enough)
+        return found
+
+    def now(self) -> None:
+        """What has happened so far is not waited for."""
+        self._from = self.log.stat().st_size
 
     def until(self, look: Callable[[], object]) -> None:
         """Wait, and say what the workers complained of if it is in vain."""
+
+        def alive() -> object:
+            dead = [one for one in self.alive if psutil.Process(one.pid).status() == psutil.STATUS_ZOMBIE]
+            assert not dead, f"{dead} ended"
+            return look()
+
         try:
-            until(look)
+            until(alive)
         except AssertionError as error:
-            last = self.log.read_text()[-3000:] if self.log.exists() else ""
-            raise AssertionError(f"{error}\n{self._complaints.read_text()}\n{last}") from None
+            complaints, last = self._complaints.read_text(), self.log.read_text()[-3000:]
+            raise AssertionError(f"{error}\n{complaints}\n{last}") from None
 
     def finish(self) -> History:
         """End all, drain the queue, and gather what there is to be checked."""
         self.end()
         entries = history.read(self.log)
-        asked = {entry.job for entry in entries if entry.what == "acknowledged"}
-        states, left = anyio.run(pool_worker.finish, attrs.evolve(self.plan, name="last"), asked)
+        jobs = {entry.job for entry in entries if entry.what == "acknowledged"}
+        states, left = anyio.run(pool_worker.finish, attrs.evolve(self.plan, name="last"), jobs)
         assert (left["pending"], left["running"]) == (0, 0)
         return History(history.read(self.log), states, pool_worker.INTERVAL, pool_worker.CONCURRENCY, self.plan.lease)
 
@@ -134,6 +151,7 @@ class Pool:
 def pool(plan: pool_worker.Plan, directory: Path) -> Iterator[Pool]:
     """A pool with nobody in it yet; all are gone at the end."""
     complaints = directory / "complaints"
+    Path(plan.log).touch()
     with complaints.open("wb") as stderr:
         nursery = subprocess.Popen(
             [sys.executable, str(Path(pool_worker.__file__))],

@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -38,7 +39,7 @@ from pacer.pacing import MinInterval
 from pacer.protocols import Store
 
 INTERVAL = 0.004
-CONCURRENCY = 6
+CONCURRENCY = 10
 LEASE = 0.6
 POLL = 0.05
 CAPACITY = 30
@@ -71,6 +72,10 @@ class Plan:
     lease: float = LEASE
     takes: float = 0.01
     moody: bool = False
+
+    def by_way_of(self, port: int) -> str:
+        """The address, with another port."""
+        return re.sub(r":\d+/", f":{port}/", self.address)
 
 
 @attrs.define(eq=False)
