@@ -58,6 +58,8 @@ class Worker:
     _closed: bool = attrs.field(init=False, default=False)
     _stopping: bool = attrs.field(init=False, default=False)
     _active: int = attrs.field(init=False, default=0)
+    _unsettled: dict[str, JobRecord] = attrs.field(init=False, factory=dict)
+    """Jobs that have ended, which the store has not taken yet."""
     _expiring: Pulse = attrs.field(init=False, factory=Pulse)
     _yielded_at: float = attrs.field(init=False, default=-math.inf)
     runner: Runner = attrs.field(init=False)
@@ -235,7 +237,10 @@ class Worker:
         """Write down how the run ended, however long the store takes to accept it, and tell everybody."""
         if outcome.kind is OutcomeKind.SUCCEEDED:
             outcome = self._encode_result(record, outcome)
-        settled = await self._insist(record, outcome)
+        try:
+            settled = await self._insist(record, outcome)
+        finally:
+            self._unsettled.pop(record.id, None)
         if settled is not None:
             self._announce_end(settled, outcome)
         self.forget(record, ran=True)
@@ -253,6 +258,7 @@ class Worker:
                 return None
             except Exception as error:
                 self._store_failed("settle", error)
+            self._unsettled[record.id] = record
             await anyio.sleep(STORE_RETRY)
 
     def _shield(self) -> AbstractContextManager[Any]:
@@ -338,12 +344,15 @@ class Worker:
                 self.announce(events.JobCancelled(self.ledger.now(), one.id, one.task))
         return True
 
+    def _held(self) -> list[JobRecord]:
+        return [*self._claimed, *self._upcoming, *self.runner.running, *self._unsettled.values()]
+
     async def _heartbeat(self, interval: float) -> None:
         """Keep the leases of running jobs, hear of cancellations, and take over from workers that are gone."""
         while True:
             await anyio.sleep(interval)
             try:
-                beat = await self.ledger.beat([*self._claimed, *self._upcoming, *self.runner.running])
+                beat = await self.ledger.beat(self._held())
                 await self._recover()
             except Exception as error:
                 self._store_failed("heartbeat", error)

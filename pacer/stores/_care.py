@@ -28,11 +28,13 @@ class Care:
     """What has to be done now and then for one queue, by each of its workers. As with `StoredQueue`, nothing commits.
 
     Attributes:
+        patient_until: Nobody is taken to be gone before then.
         looked_at: Of which roster the waiting jobs were last looked through for some that nobody can run.
     """
 
     _table: Workers
     _queue: StoredQueue
+    patient_until: float = attrs.field(init=False, default=0.0)
     looked_at: Roster | None = attrs.field(init=False, default=None)
 
     def hello(self, tasks: frozenset[str]) -> float:
@@ -63,14 +65,16 @@ class Care:
         self._queue.view.roster += 1
         self._queue.view.dirty = True
 
-    def recover(self) -> tuple[Sequence[JobRecord], Roster]:
+    def recover(self) -> tuple[Sequence[JobRecord], Roster | None]:
         """Apply the rules to jobs whose worker is gone, or that nobody alive can run.
 
         Returns the jobs changed, and what `looked_at` is once that is committed.
         """
         view = self._queue.view
         if view.retired:
-            return self._retire(), (view.roster, frozenset())
+            return self._retire(), None
+        if view.now < self.patient_until:
+            return [], None
         alive, gone = self._workers()
         known = frozenset[str]().union(*alive.values())
         changed = self._recover_running(alive, known)
@@ -104,7 +108,8 @@ class Care:
         queue = self._queue
         changed = []
         for job in list(queue.view.running.values()):
-            if job.worker == queue.worker or job.lease_until > queue.view.now:
+            # A job of its own comes back too if this worker has not kept its lease: then it does not know of it.
+            if job.lease_until > queue.view.now:
                 continue
             queue.interrupt(job)
             changed.append(self._apply(job, job.task in known if job.home is None else job.home in alive))

@@ -13,6 +13,21 @@ from pacer.stores._stage import Stage, take_in
 
 
 @attrs.define(eq=False)
+class Doing:
+    """What one transaction will have done, to be told of once it is on disk.
+
+    Attributes:
+        arriving: The jobs that were taken in.
+        expired: The jobs that were taken out.
+        telling: Whether those that expired before are told of.
+    """
+
+    arriving: Addition | None = None
+    expired: list[JobRecord] = attrs.field(factory=list)
+    telling: bool = False
+
+
+@attrs.define(eq=False)
 class Expiry:
     """The beginning and the end of each transaction on one queue.
 
@@ -21,16 +36,14 @@ class Expiry:
 
     Attributes:
         arrived: The jobs that were taken in, until they are told of.
+        doing: What the transaction that is under way will have done.
     """
 
     _queue: StoredQueue
     _stage: Stage | None = None
     arrived: deque[Addition] = attrs.field(init=False, factory=deque)
-    _arriving: Addition | None = attrs.field(init=False, default=None)
+    doing: Doing = attrs.field(init=False, factory=Doing)
     _untold: list[JobRecord] = attrs.field(init=False, factory=list)
-    _taken: list[JobRecord] = attrs.field(init=False, factory=list)
-    """In the transaction that is under way."""
-    _telling: bool = attrs.field(init=False, default=False)
 
     def begin(self, writes: bool) -> bool:
         """As `QueueView.begin`; what was staged or has expired, too, is only for a transaction that writes."""
@@ -39,37 +52,41 @@ class Expiry:
         if stage is not None and stage.waits() and not view.retired:
             if not writes:
                 return True
-            self._arriving = take_in(self._queue, stage)
+            self.doing.arriving = take_in(self._queue, stage)
         if view.next_expiry() > view.now:
             return write_needed
         if writes:
-            self._taken = self._queue.expire()
+            self.doing.expired = self._queue.expire()
         return not writes
 
     def save(self) -> None:
         """The queue's row."""
         self._queue.view.save()
 
-    def committed(self) -> None:
-        """What was taken out has expired; what was told need not be told again."""
-        if self._telling:
+    def committed(self, done: Doing | None = None) -> None:
+        """What was taken out has expired; what was told need not be told again.
+
+        `done`: what a transaction before this one has done, of which it is known only now that it was committed.
+        """
+        done = self.doing if done is None else done
+        if done.telling:
             self._untold = []
         else:
-            self._untold += self._taken
-        if self._arriving is not None:
-            self.arrived.append(self._arriving)
-        self._taken, self._telling, self._arriving = [], False, None
+            self._untold += done.expired
+        if done.arriving is not None:
+            self.arrived.append(done.arriving)
+        self.doing = Doing()
 
     def forget(self) -> None:
         """It was not to be: they wait again."""
-        self._taken, self._telling, self._arriving = [], False, None
+        self.doing = Doing()
         self._queue.view.forget()
         if self._stage is not None:
             self._stage.forget()
 
     def tell(self) -> tuple[list[JobRecord], float | None]:
         """The jobs that this worker has taken out since it was asked last; and when the next waiting one expires."""
-        jobs = [] if self._telling else [*self._untold, *self._taken]
-        self._telling = True
+        jobs = [] if self.doing.telling else [*self._untold, *self.doing.expired]
+        self.doing.telling = True
         at = self._queue.view.next_expiry()
         return jobs, None if at == float("inf") else at

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 import attrs
 
-from pacer._errors import StoreError
+from pacer._errors import StoreError, StoreUnavailableError
 from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
 from pacer._snapshot import LOOK_AHEAD, Snapshot
 from pacer.protocols import Addition, Beat, Claimed, Expired, Settled, When
@@ -23,6 +23,8 @@ from pacer.stores._stage import Door, Stage, Staging
 _LONGEST_HEARTBEAT: Final = 1.0
 # Leases are extended when less than this share of them is left; each extension costs a commit.
 _EXTEND_BELOW: Final = 2 / 3
+# A database that was away for more than this share of a lease is given as long before anybody is taken to be gone.
+_PATIENCE: Final = 1 / 3
 _PRUNE_EVERY: Final = 60.0
 
 
@@ -112,6 +114,8 @@ class StoredLedger:
     _tasks: frozenset[str] = attrs.field(init=False, default=frozenset())
     _reported: dict[str, tuple[float | None, str]] = attrs.field(init=False, factory=dict)
     _prune_at: float = attrs.field(init=False, default=0.0)
+    _away_since: float | None = attrs.field(init=False, default=None)
+    """When the database could not be used; None if it has not failed since others were last looked after."""
     changed: Callable[[], None] = attrs.field(init=False, default=lambda: None)
     """Called when others have changed what may start; by those who hear of it."""
     ended: Callable[[str | None], None] = attrs.field(init=False, default=lambda _: None)
@@ -145,6 +149,10 @@ class StoredLedger:
     async def _do(self, action: str, run: Callable[[], Any], *, writes: bool = True, undo: Any = None) -> Any:
         try:
             return await self._group.do(Operation(action, run, writes, undo))
+        except StoreUnavailableError:
+            if self._away_since is None:
+                self._away_since = self.now()
+            raise
         finally:
             if self._expiry.arrived:
                 self.changed()
@@ -218,6 +226,9 @@ class StoredLedger:
         prune = now >= self._prune_at
         beat, self._alive_until = await self._do("beat", lambda: self._beat(held, extend), writes=extend)
         self._reported = progress
+        if extend:
+            for record in held:
+                record.lease_until = self._alive_until
         if prune:
             more = await self._do("prune", self._prune)
             self._prune_at = now if more else now + _PRUNE_EVERY
@@ -246,12 +257,16 @@ class StoredLedger:
     async def recover(self, tasks: frozenset[str]) -> Sequence[JobRecord]:
         """Take over from workers that are gone."""
         hello = tasks != self._tasks or self._alive_until < self.now() + self._terms.lease * _EXTEND_BELOW
+        patience = self._terms.lease * _PATIENCE
+        if self._away_since is not None and self.now() - self._away_since > patience:
+            # A database that was away was so for the others too: they get time to extend leases that are over by now.
+            self._care.patient_until = self.now() + patience
         changed: Sequence[JobRecord]
         (changed, roster), self._alive_until = await self._do("recover", lambda: self._recover(tasks, hello))
-        self._tasks, self._care.looked_at = tasks, roster
+        self._tasks, self._care.looked_at, self._away_since = tasks, roster, None
         return changed
 
-    def _recover(self, tasks: frozenset[str], hello: bool) -> tuple[tuple[Sequence[JobRecord], Roster], float]:
+    def _recover(self, tasks: frozenset[str], hello: bool) -> tuple[tuple[Sequence[JobRecord], Roster | None], float]:
         until = self._care.hello(tasks) if hello else self._alive_until
         return self._care.recover(), until
 

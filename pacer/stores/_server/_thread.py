@@ -11,12 +11,28 @@ from typing import Any, Final
 import attrs
 
 from pacer._errors import PacerError, StoreError, StoreUnavailableError, TakenOverError
-from pacer.stores._expiry import Expiry
+from pacer.stores._expiry import Doing, Expiry
 from pacer.stores._group import Operation
 from pacer.stores._server._backend import Backend, JobExistsError
 from pacer.stores._server._view import ServerView
 
 Values = list[tuple[Operation[Any], Any]]
+
+
+@attrs.frozen
+class _Sent:
+    """A commit that the server may have made.
+
+    Attributes:
+        values: What came of the operations.
+        doing: What else it has done.
+        version: It is made only if this is still the queue's version.
+    """
+
+    values: Values
+    doing: Doing
+    version: int | None
+
 
 # After so many looks at a queue that nobody else has changed, the next look is left out.
 _QUIET: Final = 3
@@ -40,10 +56,10 @@ class ServerThread:
     _executor: ThreadPoolExecutor = attrs.field(init=False)
     _running: asyncio.Future[None] | None = attrs.field(init=False, default=None)
     _busy: int = attrs.field(init=False, default=0)
-    _sent: dict[int, Values] = attrs.field(init=False, factory=dict)
+    _sent: dict[int, _Sent] = attrs.field(init=False, factory=dict)
     """Commits that the server has not answered, by number."""
-    _given_up: dict[int, Values] = attrs.field(init=False, factory=dict)
-    """Those of them for which nobody waits any more."""
+    _given_up: dict[int, _Sent] = attrs.field(init=False, factory=dict)
+    """Those of them for which nobody waits any more, as long as they may still arrive."""
 
     def __attrs_post_init__(self) -> None:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="pacer")
@@ -138,30 +154,52 @@ class ServerThread:
             view.look(lock=writes and (lock or self._busy > 0))
             self._busy = max(0, self._busy - 1)
         if view.committed in self._sent:
-            self._deliver(self._sent[view.committed])  # the answer was lost, not the commit
+            made = self._sent[view.committed]  # the answer was lost, not the commit
+            self._deliver(made.values, made.doing)
+            self._given_up = {}
             view.forget()
             self.backend.unlock()
             return True
         if self.unit.begin(writes):
             self.unit.begin(True)  # which is as good: nothing has been written so far
-        values = self._run([*self._undone(), *batch])
+        try:
+            values = self._run([*self._undone(), *batch])
+        except StoreError:
+            raise
+        except Exception:
+            # What is in memory and what was read since may not fit together. That is no fault of the operation.
+            if not view.look(lock=False):
+                raise
+            self.unit.forget()
+            return False
         if not view.changed:
             return self._end_unchanged(values)
         self.unit.save()
-        self._sent[view.commit + 1] = values
+        self._sent[view.commit + 1] = _Sent(values, self.unit.doing, view.version)
         if not view.write():
             del self._sent[view.commit]
             self.unit.forget()
             return False
         self._deliver(values)
+        self._forget_given_up()
+        self._given_up = {}
         view.written()
         return True
 
     def _undone(self) -> list[Operation[Any]]:
         """What makes good for commits that turn out to have been made after all when their callers were gone."""
-        made = self._given_up.get(self.view.committed, ())
-        undone = [one.undo(value) for one, value in made if one.undo is not None]
+        made = self._given_up.get(self.view.committed)
+        undone = [] if made is None else [one.undo(value) for one, value in made.values if one.undo is not None]
         return [one for one in undone if one is not None]
+
+    def _forget_given_up(self) -> None:
+        """Those that have been made are made good for, or need not be; others have no place any more."""
+        made, version = self.view.committed, self.view.version
+        if made in self._given_up:
+            self.unit.committed(self._given_up[made].doing)
+        self._given_up = {
+            number: one for number, one in self._given_up.items() if one.version == version and number != made
+        }
 
     def _end_unchanged(self, values: Values) -> bool:
         """There is nothing to commit; then what was taken to be true has to be."""
@@ -171,6 +209,7 @@ class ServerThread:
             return False
         self.backend.unlock()
         self._deliver(values)
+        self._forget_given_up()
         view.end()
         return True
 
@@ -187,10 +226,10 @@ class ServerThread:
                 one.error = refusal
         return values
 
-    def _deliver(self, values: Values) -> None:
-        self._sent, self._given_up = {}, {}
+    def _deliver(self, values: Values, doing: Doing | None = None) -> None:
+        self._sent = {}
         self.view.work.checking = False
-        self.unit.committed()
+        self.unit.committed(doing)
         for one, value in values:
             one.value, one.done, one.error = value, True, None
 

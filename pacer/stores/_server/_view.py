@@ -98,14 +98,20 @@ class ServerView:
         state = encode_state(self.given.initial())
         self.backend.create(Head(version=0, state=state, parts=self.tenure.text))
 
+    @property
+    def version(self) -> int | None:
+        """The number of the last commit that is known; None if nothing is."""
+        return None if self._head is None else self._head.version
+
     def look(self, *, lock: bool) -> bool:
         """Read what others have changed. Returns whether they had."""
         sent = time.monotonic()
-        version = None if self._head is None else self._head.version
+        version = self.version
         loaded = self.backend.load(None if self._unsure else version, lock)
         self.clock.heard(sent, loaded.time)
         self.fresh, self.committed = True, loaded.commit
         self.commit = max(self.commit, loaded.commit)
+        self._entered |= loaded.commit > 0  # the answer may have been lost
         known = loaded.head.version == version
         if loaded.content is not None:
             self._take(loaded, loaded.content)
@@ -160,18 +166,23 @@ class ServerView:
     def begin(self, writes: bool) -> bool:
         """A transaction has begun; `look` comes before it, unless what is known is taken to be true.
 
-        Delayed jobs that are due become ready first, in a commit of their own.
+        Delayed jobs that are due become ready first, in a commit of their own. Then the time stands still: no job may
+        become due that has not been made ready.
         """
         if not self.fresh:
             self._tick(self.clock.server())
-        if self._next_due is not None and self._next_due <= self.now:
-            self.backend.promote(self.now)
+        now = self.now
+        while self._next_due is not None and self._next_due <= now:
+            self.backend.promote(now)
             self.look(lock=False)
+            assert self._head is not None  # noqa: S101 - it has just been read
+            now = self.moment.now = max(now, self._head.at)
         return False
 
     def save(self) -> None:
         """Make the state text."""
-        if self.state is self._written and self._kept is None:
+        same_parts = self._head is not None and self._head.parts == self._parts
+        if self.state is self._written and self._kept is None and same_parts:
             self._next_text = self._state_text
             return
         try:
