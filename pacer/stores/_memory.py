@@ -25,8 +25,8 @@ class MemoryStore:
     """Keeps jobs in the memory of this process: fast, any argument and result, gone when the process ends.
 
     The object is the data: a scheduler that is stopped and started again on it finds its jobs and what it learned.
-    Several schedulers of one process may share a queue of it if it has a `lease`: with its heartbeats they hear of
-    each other.
+    Several schedulers of one process may share a queue of it if it has a `lease`. They hear of each other
+    at once; with its heartbeats a job that another runs is cancelled.
 
     Not for jobs that must survive the process: use `pacer.stores.sqlite.SqliteStore`.
 
@@ -75,7 +75,7 @@ class MemoryStore:
         try:
             yield ledger
         finally:
-            data.workers.pop(worker, None)
+            ledger.goodbye()
             data.left_at, data.left_wall = ledger.now(), time.time()
 
     def _clock(self, data: QueueData) -> Callable[[], float]:

@@ -21,6 +21,14 @@ from pacer.stores._waiting import WaitingJobs
 _EMPTY = When(math.inf, on_event=True, reason="nothing waits")
 
 
+@attrs.frozen(eq=False)
+class Watcher:
+    """What one of the workers wants to be told of the doings of the others; see `Ledger.watch`."""
+
+    changed: Callable[[], None]
+    ended: Callable[[str | None], None]
+
+
 @attrs.define(eq=False)
 class QueueData:
     """All there is of one named queue."""
@@ -37,6 +45,7 @@ class QueueData:
     unique: dict[str, JobRecord] = attrs.field(factory=dict)
     batches: dict[str, list[JobRecord]] = attrs.field(factory=dict)
     workers: dict[str, tuple[float, frozenset[str]]] = attrs.field(factory=dict)
+    watchers: dict[str, Watcher] = attrs.field(factory=dict)
     seq: int = 0
     loop: object = None
     shift: float = 0.0
@@ -74,11 +83,26 @@ class MemoryLedger:
         return ()
 
     def watch(self, changed: Callable[[], None], ended: Callable[[str | None], None]) -> None:
-        """Others are polled."""
+        """Other schedulers on the same object are heard of at once."""
+        self._data.watchers[self._worker] = Watcher(changed, ended)
+
+    def _tell(self, ended: JobRecord | None = None) -> None:
+        """The others: the queue has changed, and this job has ended or waits again."""
+        if len(self._data.watchers) > 1:
+            for worker, watcher in list(self._data.watchers.items()):
+                if worker != self._worker:
+                    if ended is not None:
+                        watcher.ended(ended.id)
+                    watcher.changed()
 
     def utc(self, at: float) -> datetime:
         """The wall clock's time when this ledger's clock showed `at`."""
         return datetime.fromtimestamp(self._epoch + at, UTC)
+
+    def goodbye(self) -> None:
+        """It leaves."""
+        self._data.workers.pop(self._worker, None)
+        self._data.watchers.pop(self._worker, None)
 
     def hello(self, tasks: frozenset[str]) -> None:
         """Note that this worker is alive and what it can run; one that is retired is not counted any more."""
@@ -180,6 +204,7 @@ class MemoryLedger:
             data.batches.setdefault(record.batch_id, []).append(record)
         position = data.waiting.add(record, now)
         data.state = self._rules.promised(data.state, record, position, lambda: self._snapshot(now))
+        self._tell()
         return position
 
     async def claim(self, tasks: frozenset[str], limit: int) -> Claimed:
@@ -265,6 +290,7 @@ class MemoryLedger:
             self._data.waiting.add(record, now)
         else:
             self._finish(record, now, result)
+        self._tell(record)
 
     def _finish(self, record: JobRecord, now: float, result: Any = None) -> None:
         data = self._data
@@ -407,8 +433,10 @@ class MemoryLedger:
     async def set_paused(self, paused: bool) -> None:
         """Effective for all workers at once."""
         self._data.state = attrs.evolve(self._data.state, paused=paused)
+        self._tell()
 
     async def set_rate(self, rate: float | None) -> None:
         """Effective for all workers at once."""
         self._check_in_charge()
         self._data.state = self._rules.set_rate(self._data.state, self._look(), rate)
+        self._tell()
