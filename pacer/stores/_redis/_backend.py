@@ -85,7 +85,7 @@ class RedisBackend:
         answer = self._load(self._token) if lock else None
         if answer is None:
             answer = self._load("")
-        self._locked = lock
+        self._locked |= lock
         at, commit = int(answer[0]) + int(answer[1]) / 1e6, int((answer[2] or b"0").split()[0])
         if len(answer) == 3:
             assert self._head is not None  # noqa: S101 - otherwise no version would have been known

@@ -123,6 +123,9 @@ local function taken(key)
     end
     return false
 end
+-- Whoever is alone does not ask for the lock; but it must not be faster for ever than those who had to.
+local holder = redis.call('GET', lock)
+if holder and holder ~= ARGV[5] then return 0 end
 local known = redis.call('HMGET', head, 'version', 'stamp')
 local supposed = known[1] == ARGV[1] and known[2] == ARGV[2]
 local time = redis.call('TIME')

@@ -168,7 +168,9 @@ class ServerThread:
             raise
         except Exception:
             # What is in memory and what was read since may not fit together. That is no fault of the operation.
-            if not view.look(lock=False):
+            known = view.version
+            view.look(lock=False)
+            if view.version == known:
                 raise
             self.unit.forget()
             return False

@@ -137,8 +137,26 @@ def test_a_lock_whose_holder_is_gone_is_no_obstacle_for_long(worker, other):
 
 def test_a_refused_commit_gives_up_the_lock(worker, other):
     head = worker.load(None, lock=True).head
-    assert commit(other, came(job(1)))
-    assert not worker.write(writing(head, [came(job(2))]))
+    assert not worker.write(writing(head, [came(job(2))], time=1.0))
+    began = time.monotonic()
+    other.load(None, lock=True)
+    assert time.monotonic() - began < 0.5
+
+
+def test_whoever_has_the_lock_is_not_forestalled_by_others_who_do_not_ask_for_it(worker, other):
+    """Otherwise a busy worker, which does not look before it commits, would leave others no chance."""
+    head = worker.load(None, lock=True).head
+    known = other.load(None, lock=False).head
+    assert not other.write(writing(known, [came(job(1))]))
+    assert worker.write(writing(head, [came(job(2))]))
+    assert commit(other, came(job(3)))
+
+
+def test_the_lock_is_given_up_with_the_commit_also_after_another_look(redis, redis_prefix, worker, other):
+    """As when delayed jobs have become ready meanwhile."""
+    worker.load(None, lock=True)
+    head = worker.load(None, lock=False).head
+    assert worker.write(writing(head, [came(job(1))]))
     began = time.monotonic()
     other.load(None, lock=True)
     assert time.monotonic() - began < 0.5
