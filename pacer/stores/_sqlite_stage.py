@@ -16,7 +16,8 @@ import attrs
 from pacer._errors import StoreError
 from pacer._job import JobRecord
 from pacer.stores._connections import driver_connection, wrong_kind
-from pacer.stores._rows import COLUMNS, FACTS, Row, decode
+from pacer.stores._lazily import Lazily
+from pacer.stores._rows import FACTS, Row, decode, facts_of
 from pacer.stores._stage import LOOK_AHEAD_OF_STAGED, STAGED, Sight, Staged, staged_record
 
 _KINDS: Final = (
@@ -61,6 +62,7 @@ SELECT (SELECT file FROM pragma_database_list WHERE name = 'main'), id, state, p
     ready + delayed + (SELECT count(*) FROM pacer_stage WHERE queue = pacer_queues.id)
 FROM pacer_queues WHERE name = ?
 """
+_LOCK: Final = "DELETE FROM pacer_stage WHERE number IS NULL"
 _NEAR: Final = f"""
 SELECT * FROM (SELECT {FACTS} FROM pacer_jobs WHERE queue = ?1 AND state = 'running')
 UNION ALL SELECT * FROM (
@@ -68,7 +70,7 @@ UNION ALL SELECT * FROM (
     LIMIT {LOOK_AHEAD_OF_STAGED}
 )
 """
-_JOBS: Final = f"SELECT {COLUMNS} FROM pacer_jobs WHERE queue = ? AND "
+_JOBS: Final = f"SELECT {FACTS} FROM pacer_jobs WHERE queue = ? AND "
 _IN_STAGE: Final = f"SELECT came_at, {STAGED} FROM pacer_stage WHERE queue = ? AND "
 _INSERT: Final = f"""
 INSERT INTO pacer_stage (queue, came_at, {STAGED}) VALUES (?, ?, {", ".join("?" * len(STAGED.split(", ")))})
@@ -82,6 +84,10 @@ _STATE: Final = 13
 class Connection(Protocol):
     """A connection of others, on the event loop."""
 
+    @property
+    def begun(self) -> bool:
+        """Whether it is in a transaction."""
+
     async def fetch(self, sql: str, parameters: Sequence[Any]) -> Sequence[Row]:
         """All rows that a query gives."""
 
@@ -94,6 +100,10 @@ class _Plain:
     """Of the standard library: the event loop waits while it works."""
 
     _connection: sqlite3.Connection
+
+    @property
+    def begun(self) -> bool:
+        return self._connection.in_transaction
 
     async def fetch(self, sql: str, parameters: Sequence[Any]) -> Sequence[Row]:
         cursor = self._connection.cursor()
@@ -109,6 +119,10 @@ class _Threaded:
     """Of aiosqlite."""
 
     _connection: aiosqlite.Connection
+
+    @property
+    def begun(self) -> bool:
+        return self._connection.in_transaction
 
     async def fetch(self, sql: str, parameters: Sequence[Any]) -> Sequence[Row]:
         if self._connection.row_factory in (None, sqlite3.Row):  # the shorter way
@@ -132,9 +146,12 @@ class SqliteTransaction:
     _connection: Connection
     _queue: int = attrs.field(init=False)
 
-    async def look(self) -> Sight:
-        """The queue as it is seen there."""
+    async def look(self, records: Sequence[JobRecord]) -> Sight:
+        """The queue as it is seen there, and what jobs with the ids or unique keys of these are in it or the stage."""
         try:
+            if self._connection.begun:
+                # A transaction that has read and then wants to write is refused if others have written in between.
+                await self._connection.insert(_LOCK, [()])
             found = await self._connection.fetch(_LOOK, (self._name,))
         except sqlite3.OperationalError:
             await self._check_file()  # without pacer's tables it is another one, as a rule
@@ -146,9 +163,16 @@ class SqliteTransaction:
         ((file, self._queue, state, parts, waiting),) = found
         self._check_same(file)
         near = await self._connection.fetch(_NEAR, (self._queue,))
-        running = [row for row in near if row[_STATE] == "running"]
+        running = [decode(row) for row in near if row[_STATE] == "running"]
         front = [row for row in near if row[_STATE] != "running"]
-        return Sight(state=state, parts=parts, waiting=waiting, running=running, front=front)
+        return Sight(
+            state=state,
+            parts=parts,
+            waiting=waiting,
+            running=running,
+            front=Lazily(front, facts_of),
+            known=await self._same(records),
+        )
 
     async def _check_file(self) -> None:
         for _, name, file in await self._connection.fetch("PRAGMA database_list", ()):
@@ -163,8 +187,7 @@ class SqliteTransaction:
             )
             raise StoreError(msg)
 
-    async def same(self, records: Sequence[JobRecord]) -> Sequence[JobRecord]:
-        """The jobs with these ids, in the queue or the stage, and those not ended with these unique keys."""
+    async def _same(self, records: Sequence[JobRecord]) -> Sequence[JobRecord]:
         ids = [record.id for record in records]
         uniques = [record.unique for record in records if record.unique is not None]
         found = [decode(row) for row in await self._where(_JOBS, "id", ids)]

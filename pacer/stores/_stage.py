@@ -12,10 +12,9 @@ from pacer._admission import make_room
 from pacer._errors import StoreUnavailableError
 from pacer._job import ONE_REQUEST, JobRecord, JobState
 from pacer._snapshot import Running, Snapshot
-from pacer.protocols import Added, Addition
-from pacer.stores._lazily import Lazily
+from pacer.protocols import Added, Addition, JobFacts
 from pacer.stores._queue import StoredQueue
-from pacer.stores._rows import Encoded, Row, decode, decode_retry, encode, facts_of
+from pacer.stores._rows import Encoded, Row, decode_retry, encode
 from pacer.stores._seams import View
 from pacer.stores._state import decode_state
 
@@ -62,8 +61,11 @@ class Stage(Protocol):
         """The transaction was rolled back: they may still lie there."""
 
 
-def take_in(queue: StoredQueue, stage: Stage) -> Addition:
-    """All that lies in the stage comes into the queue. Nobody is refused: there was room when it was enqueued."""
+def take_in(queue: StoredQueue, stage: Stage) -> Addition | None:
+    """All that lies in the stage comes into the queue. Nobody is refused: there was room when it was enqueued.
+
+    Returns what there is to tell of; None for nothing.
+    """
     jobs, dropped = list[Added](), list[JobRecord]()
     while staged := stage.first(_AT_ONCE):
         queue.table.look_up([one.record for one in staged])
@@ -71,7 +73,7 @@ def take_in(queue: StoredQueue, stage: Stage) -> Addition:
             dropped += queue.drop(make_room(queue.rules, 1, queue.view.waiting))
             _take_in(queue, one, jobs, dropped)
         stage.remove([one.number for one in staged])
-    return Addition(jobs, dropped, queue.view.snapshot())
+    return Addition(jobs, dropped, queue.view.snapshot()) if jobs or dropped else None
 
 
 def _take_in(queue: StoredQueue, staged: Staged, jobs: list[Added], dropped: list[JobRecord]) -> None:
@@ -129,25 +131,24 @@ class Sight:
         state: `QueueState` as JSON.
         parts: With which strategies and settings, as JSON.
         waiting: How many jobs wait, with those that lie in the stage.
-        running: Rows (`FACTS`) of the running jobs.
-        front: Rows (`FACTS`) of the first ready jobs, in order, at most `LOOK_AHEAD_OF_STAGED`.
+        running: The running jobs.
+        front: The first ready jobs, in order, at most `LOOK_AHEAD_OF_STAGED`.
+        known: The jobs that were asked for, without arguments and results.
     """
 
     state: str
     parts: str
     waiting: int
-    running: Sequence[Row]
-    front: Sequence[Row]
+    running: Sequence[JobFacts]
+    front: Sequence[JobFacts]
+    known: Sequence[JobRecord]
 
 
 class Transaction(Protocol):
     """Somebody's transaction on the database. Errors of its driver are left as they are: it is not ours."""
 
-    async def look(self) -> Sight:
-        """The queue as it is seen there."""
-
-    async def same(self, records: Sequence[JobRecord]) -> Sequence[JobRecord]:
-        """The jobs with these ids, in the queue or the stage, and those not ended with these unique keys."""
+    async def look(self, records: Sequence[JobRecord]) -> Sight:
+        """The queue as it is seen there, and what jobs with the ids or unique keys of these are in it or the stage."""
 
     async def insert(self, rows: Sequence[Row], came_at: float) -> Collection[str]:
         """Put rows of `STAGED` into the stage. Returns the ids of those that do not stand for a job that is there."""
@@ -178,26 +179,26 @@ class Staging:
         rows = {record.id: staged_row(record, encode(record)) for record in records}
         transaction = await self.door.enter(connection)
         now = self.now()
-        seen = self._snapshot(await transaction.look(), now)
-        known = _Known(await transaction.same(records))
+        sight = await transaction.look(records)
+        seen, known = self._snapshot(sight, now), _Known(sight.known)
         fresh = [record for record in records if known.same(record) is None]
         if fresh:
             self.view.rules.admit(fresh, seen.waiting, lambda: seen)
             created = await transaction.insert([rows[record.id] for record in fresh], now)
             missed = [record for record in fresh if record.id not in created]
-            known.add(await transaction.same(missed) if missed else ())
+            known.add((await transaction.look(missed)).known if missed else ())
             fresh = [record for record in fresh if record.id in created]
         return Addition(self._added(records, fresh, known, seen), [], seen)
 
     def _snapshot(self, sight: Sight, now: float) -> Snapshot:
-        running = [decode(row) for row in sight.running]
+        running = (Running(job, now if job.started_at is None else job.started_at) for job in sight.running)
         return Snapshot(
             now,
             decode_state(sight.state, sight.parts, self.view.rules),
             sight.waiting,
-            tuple(Running(job, now if job.started_at is None else job.started_at) for job in running),
+            tuple(running),
             None,
-            Lazily(list(sight.front), facts_of),
+            sight.front,
         )
 
     def _added(

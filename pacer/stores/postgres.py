@@ -17,6 +17,7 @@ from pacer.stores._postgres._backend import PostgresBackend, channel_of
 from pacer.stores._postgres._migrate import bring_up_to_date, migration_sql
 from pacer.stores._postgres._notices import PostgresNotices
 from pacer.stores._postgres._session import Session
+from pacer.stores._postgres._stage import PostgresDoor
 from pacer.stores._postgres._target import Target, dsn_text, redacted
 from pacer.stores._server._limited import LimitedCodec
 from pacer.stores._server._opening import check_asyncio, opened_on_server
@@ -107,9 +108,15 @@ class PostgresStore:
         check_asyncio("PostgresStore", "psycopg")
         target = Target(self.dsn, self.schema, self.connect_timeout, self.timeout, self.pooled)
         backend = PostgresBackend(target, queue, worker)
-        notices = None if self.pooled else PostgresNotices(target, channel_of(self.schema, queue))
+        channel = channel_of(self.schema, queue)
+        notices = None if self.pooled else PostgresNotices(target, channel)
+        door = PostgresDoor(self.schema, queue, worker, channel, target.name, timed=self.clock is not None)
         async with opened_on_server(
-            backend, notices, self, queue, rules, worker, clock=self.clock, ahead=self.ahead, takeover=takeover
+            *(backend, notices, self, queue, rules, worker),
+            clock=self.clock,
+            ahead=self.ahead,
+            takeover=takeover,
+            door=door,
         ) as ledger:
             yield ledger
 

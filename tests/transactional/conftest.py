@@ -6,28 +6,33 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from databases import SQLITE_KINDS, Database, Sqlite
+from databases import POSTGRES_KINDS, SQLITE_KINDS, Database, Postgres, Sqlite
 
 from pacer import Scheduler
 from pacer.testing import Recorder
 
-KINDS = {"sqlite": SQLITE_KINDS}
-USUAL = {"sqlite": "aiosqlite"}
+KINDS = {"sqlite": SQLITE_KINDS, "postgres": POSTGRES_KINDS}
+USUAL = {"sqlite": "aiosqlite", "postgres": "psycopg"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A module that is about some databases only names them: `DATABASES`."""
+    names = getattr(metafunc.module, "DATABASES", list(KINDS))
     if "kind" in metafunc.fixturenames:
-        pairs = [(name, kind) for name, kinds in KINDS.items() for kind in kinds]
+        pairs = [(name, kind) for name in names for kind in KINDS[name]]
         ids = [kind for _, kind in pairs]
         metafunc.parametrize(("database", "kind"), pairs, indirect=["database"], ids=ids)
     elif "database" in metafunc.fixturenames:
-        metafunc.parametrize("database", list(KINDS), indirect=True)
+        metafunc.parametrize("database", names, indirect=True)
 
 
 @pytest.fixture
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     request.node.usual_kind = USUAL[request.param]
-    return Sqlite.make(tmp_path / "app.db")
+    if request.param == "sqlite":
+        return Sqlite.make(tmp_path / "app.db")
+    server, schema = request.getfixturevalue("postgres"), request.getfixturevalue("postgres_schema")
+    return Postgres.make(server.dsn, schema)
 
 
 @pytest.fixture

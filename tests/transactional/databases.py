@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sqlite3
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -10,14 +11,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import aiosqlite
+import asyncpg
 import attrs
+import psycopg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 
 from pacer.protocols import Store
+from pacer.stores.postgres import PostgresStore
 from pacer.stores.sqlite import SqliteStore
-
-TABLE = "CREATE TABLE orders (name TEXT PRIMARY KEY)"
 
 
 @attrs.frozen
@@ -63,7 +65,7 @@ class Sqlite:
     @classmethod
     def make(cls, path: Path) -> Sqlite:
         with contextlib.closing(sqlite3.connect(path)) as connection:
-            connection.execute(TABLE)
+            connection.execute("CREATE TABLE orders (name TEXT PRIMARY KEY)")
         return cls(path)
 
     def store(self, **settings: Any) -> SqliteStore:
@@ -102,36 +104,121 @@ class Sqlite:
             return [name for (name,) in connection.execute("SELECT name FROM orders ORDER BY name")]
 
 
-_ORDER = text("INSERT INTO orders VALUES (:name)")
+_tables = itertools.count(1)
+
+
+@attrs.frozen
+class Postgres:
+    """A schema for jobs and a table for orders, in the one database of a server."""
+
+    dsn: str
+    schema: str
+    table: str
+
+    @classmethod
+    def make(cls, dsn: str, schema: str) -> Postgres:
+        table = f"orders_{next(_tables)}"
+        with psycopg.connect(dsn) as connection:
+            connection.execute(f"CREATE TABLE {table} (name text PRIMARY KEY)")
+        return cls(dsn, schema, table)
+
+    def store(self, **settings: Any) -> PostgresStore:
+        return PostgresStore(self.dsn, schema=self.schema, **settings)
+
+    def connect(self, kind: str) -> AbstractAsyncContextManager[Access]:
+        urls = {name: self.dsn.replace("postgresql:", f"postgresql+{name}:") for name in ("psycopg", "asyncpg")}
+        return {
+            "psycopg": self._psycopg,
+            "psycopg, synchronous": self._sync_psycopg,
+            "asyncpg": self._asyncpg,
+            "AsyncConnection on psycopg": lambda: alchemy_connection(urls["psycopg"], self.table),
+            "AsyncSession on psycopg": lambda: alchemy_session(urls["psycopg"], self.table),
+            "AsyncConnection on asyncpg": lambda: alchemy_connection(urls["asyncpg"], self.table),
+            "AsyncSession on asyncpg": lambda: alchemy_session(urls["asyncpg"], self.table),
+        }[kind]()
+
+    @asynccontextmanager
+    async def _psycopg(self) -> AsyncGenerator[Access]:
+        connection = await psycopg.AsyncConnection.connect(self.dsn)
+
+        async def order(name: str) -> None:
+            await connection.execute(f"INSERT INTO {self.table} VALUES (%s)", (name,))
+
+        try:
+            yield Access(connection, order, connection.commit, connection.rollback)
+        finally:
+            await connection.close()
+
+    @asynccontextmanager
+    async def _sync_psycopg(self) -> AsyncGenerator[Access]:
+        connection = psycopg.connect(self.dsn)
+
+        async def order(name: str) -> None:
+            connection.execute(f"INSERT INTO {self.table} VALUES (%s)", (name,))
+
+        try:
+            yield Access(connection, order, lambda: _at_once(connection.commit), lambda: _at_once(connection.rollback))
+        finally:
+            connection.close()
+
+    @asynccontextmanager
+    async def _asyncpg(self) -> AsyncGenerator[Access]:
+        """It begins no transaction by itself."""
+        connection = await asyncpg.connect(self.dsn)
+
+        async def order(name: str) -> None:
+            await connection.execute(f"INSERT INTO {self.table} VALUES ($1)", name)
+
+        async def end(how: str) -> None:
+            await connection.execute(f"{how}; BEGIN")
+
+        await connection.execute("BEGIN")
+        try:
+            yield Access(connection, order, lambda: end("COMMIT"), lambda: end("ROLLBACK"))
+        finally:
+            await connection.close()
+
+    async def orders(self) -> list[str]:
+        with psycopg.connect(self.dsn) as connection:
+            return [name for (name,) in connection.execute(f"SELECT name FROM {self.table} ORDER BY name")]
 
 
 @asynccontextmanager
-async def alchemy_connection(url: str, **settings: Any) -> AsyncGenerator[Access]:
+async def alchemy_connection(url: str, table: str = "orders") -> AsyncGenerator[Access]:
     """SQLAlchemy's, which begins a transaction by itself."""
-    engine = create_async_engine(url, **settings)
+    engine = create_async_engine(url)
     try:
         async with engine.connect() as connection:
-            yield _alchemy(connection)
+            yield _alchemy(connection, table)
     finally:
         await engine.dispose()
 
 
 @asynccontextmanager
-async def alchemy_session(url: str, **settings: Any) -> AsyncGenerator[Access]:
+async def alchemy_session(url: str, table: str = "orders") -> AsyncGenerator[Access]:
     """A session of its object-relational mapper."""
-    engine = create_async_engine(url, **settings)
+    engine = create_async_engine(url)
     try:
         async with AsyncSession(engine) as session:
-            yield _alchemy(session)
+            yield _alchemy(session, table)
     finally:
         await engine.dispose()
 
 
-def _alchemy(connection: AsyncConnection | AsyncSession) -> Access:
+def _alchemy(connection: AsyncConnection | AsyncSession, table: str) -> Access:
     async def order(name: str) -> None:
-        await connection.execute(_ORDER, {"name": name})
+        await connection.execute(text(f"INSERT INTO {table} VALUES (:name)"), {"name": name})
 
     return Access(connection, order, connection.commit, connection.rollback)
 
 
 SQLITE_KINDS = ("sqlite3", "aiosqlite", "AsyncConnection on aiosqlite", "AsyncSession on aiosqlite")
+POSTGRES_KINDS = (
+    "psycopg",
+    "psycopg, synchronous",
+    "asyncpg",
+    "AsyncConnection on psycopg",
+    "AsyncSession on psycopg",
+    "AsyncConnection on asyncpg",
+    "AsyncSession on asyncpg",
+)

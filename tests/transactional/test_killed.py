@@ -10,10 +10,10 @@ import sys
 import textwrap
 
 import pytest
-from databases import Sqlite
 
 from pacer import UnknownJobError
 
+DATABASES = ["sqlite"]
 pytestmark = [pytest.mark.anyio, pytest.mark.asyncio_only, pytest.mark.real_time]
 
 PRELUDE = """
@@ -81,11 +81,6 @@ def run_and_die(path, then: str) -> None:
 def rows(path, table: str) -> int:
     with contextlib.closing(sqlite3.connect(path)) as connection:
         return connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-
-
-@pytest.fixture
-def database(tmp_path):
-    return Sqlite.make(tmp_path / "app.db")
 
 
 @pytest.mark.parametrize(

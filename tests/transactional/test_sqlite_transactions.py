@@ -17,12 +17,8 @@ from pacer._job import JobRecord
 from pacer.stores._sqlite_stage import SqliteStage, SqliteTransaction
 from pacer.stores.sqlite import StatusMirror
 
+DATABASES = ["sqlite"]
 pytestmark = [pytest.mark.anyio, pytest.mark.asyncio_only, pytest.mark.real_time]
-
-
-@pytest.fixture
-def database(tmp_path):
-    return Sqlite.make(tmp_path / "app.db")
 
 
 AUTOCOMMIT = {
@@ -117,7 +113,7 @@ async def test_a_job_that_was_enqueued_between_looking_and_writing_stands(
     database, make_scheduler, monkeypatch, recorder, ran
 ):
     scheduler, ship = make_scheduler()
-    look, theirs = SqliteTransaction.same, []
+    look, theirs = SqliteTransaction.look, []
 
     async def look_and_be_late(self, records):
         found = await look(self, records)
@@ -125,7 +121,7 @@ async def test_a_job_that_was_enqueued_between_looking_and_writing_stands(
             await scheduler.options(**theirs.pop()).enqueue(ship, "theirs")
         return found
 
-    monkeypatch.setattr(SqliteTransaction, "same", look_and_be_late)
+    monkeypatch.setattr(SqliteTransaction, "look", look_and_be_late)
     async with scheduler, aiosqlite.connect(database.path) as connection:
         await scheduler.pause()
         theirs.append({"job_id": "same"})
@@ -145,7 +141,7 @@ async def test_a_job_that_was_enqueued_between_looking_and_writing_stands(
 
 async def test_a_job_that_others_have_staged_between_looking_and_writing_stands(database, make_scheduler, monkeypatch):
     scheduler, ship = make_scheduler()
-    look, late = SqliteTransaction.same, []
+    look, late = SqliteTransaction.look, []
 
     async def look_and_be_late(self, records):
         found = await look(self, records)
@@ -155,7 +151,7 @@ async def test_a_job_that_others_have_staged_between_looking_and_writing_stands(
                 other.commit()
         return found
 
-    monkeypatch.setattr(SqliteTransaction, "same", look_and_be_late)
+    monkeypatch.setattr(SqliteTransaction, "look", look_and_be_late)
     # Nobody takes anything in meanwhile: the queue is not worked on, and polled once an hour.
     scheduler, ship = make_scheduler(store={"poll": 3600, "lease": 3600}, worker_concurrency=0)
     async with scheduler, aiosqlite.connect(database.path) as connection:

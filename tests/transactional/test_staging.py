@@ -22,6 +22,7 @@ from pacer import (
     events,
 )
 from pacer.backoff import ConstantBackoff
+from pacer.codecs import JsonCodec
 from pacer.estimators import MovingAverage
 from pacer.pacing import Budget, FixedPause
 from pacer.queues import Priority
@@ -133,6 +134,26 @@ async def test_arguments_may_be_any_text(usual, make_scheduler, ran):
         await access.commit()
         await scheduler.wait(receipt)
     assert ran == [text]
+
+
+async def test_arguments_may_be_bytes(usual, make_scheduler, ran):
+    scheduler, ship = make_scheduler(store={"codec": Reversed()})
+    async with scheduler, usual() as access:
+        receipt = await scheduler.using(access.connection).enqueue(ship, "chair\0")
+        await access.commit()
+        await scheduler.wait(receipt)
+    assert ran == ["chair\0"]
+
+
+class Reversed(JsonCodec):
+    """Writes arguments as bytes, and with them some that are no text."""
+
+    def encode_call(self, task, args, kwargs):
+        return b"\xff\0" + super().encode_call(task, args, kwargs).encode()[::-1]
+
+    def decode_call(self, payload):
+        assert payload[:2] == b"\xff\0"
+        return super().decode_call(payload[2:][::-1].decode())
 
 
 async def test_delay_and_expiry_count_from_the_call(usual, make_scheduler):

@@ -72,7 +72,6 @@ class Content:
         next_due: When the first of the delayed jobs becomes ready; None if there is none.
         next_expiry: When the first waiting job expires; None if all may wait for ever.
         people: How many workers have the queue open, those included that have vanished and have not been missed yet.
-        staged: Whether jobs lie in the stage, committed by their transactions and not taken into the queue yet.
     """
 
     running: Sequence[Row]
@@ -81,7 +80,6 @@ class Content:
     next_due: float | None
     next_expiry: float | None
     people: int
-    staged: bool = False
 
 
 FRONT = 32
@@ -97,12 +95,15 @@ class Loaded:
         content: What belongs to it; None if the version is the one that was known.
         time: The server's clock in Unix seconds: read after the lock had been got, if one was asked for.
         commit: The number of this worker's last commit on this queue, as in `Writing.commit`; 0 if it has made none.
+        staged: Whether jobs lie in the stage, committed by their transactions and not taken into the queue yet. Those
+            change no version.
     """
 
     head: Head
     content: Content | None
     time: float
     commit: int
+    staged: bool = False
 
 
 @attrs.frozen

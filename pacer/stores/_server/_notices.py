@@ -51,6 +51,10 @@ def notice(worker: str, changes: Sequence[Change], steered: bool) -> str | None:
     return "\n".join([worker, kinds, *(ended if len(ended) <= _NAMED else [])])
 
 
+STAGED: Final = f"\n{_CAME}"
+"""The text of what workers have to hear of a transaction in which jobs were staged: it is none of a worker's."""
+
+
 def heard(text: str) -> Notice:
     """What such a text says; a text that nobody understands says to look."""
     worker, _, rest = text.partition("\n")

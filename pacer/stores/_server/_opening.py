@@ -19,8 +19,10 @@ from pacer.stores._queue import StoredQueue
 from pacer.stores._server._backend import Backend
 from pacer.stores._server._clock import ServerClock
 from pacer.stores._server._notices import Notices, heard
+from pacer.stores._server._stage import ServerStage
 from pacer.stores._server._thread import ServerThread
 from pacer.stores._server._view import ServerView
+from pacer.stores._stage import Door
 
 # As long as no notices come, others are asked this often.
 _POLL_WITHOUT: Final = 0.5
@@ -31,6 +33,7 @@ class Hearing:
     """What a store says of its ledgers, with what it depends on whether notices come."""
 
     _terms: Terms
+    _view: ServerView
     connected: bool = attrs.field(init=False, default=False)
     _ledger: StoredLedger | None = attrs.field(init=False, default=None)
 
@@ -65,6 +68,7 @@ class Hearing:
         ledger, notice = self._ledger, heard(text)
         if ledger is None or notice.worker == ledger.worker:
             return
+        self._view.doubt()
         if notice.ended is None:
             ledger.ended(None)
         for job_id in notice.ended or ():
@@ -96,6 +100,7 @@ async def opened_on_server(
     clock: Callable[[], float] | None = None,
     ahead: float = 0.0,
     takeover: bool = False,
+    door: Door | None = None,
 ) -> AsyncGenerator[StoredLedger]:
     """A ledger on the server that this backend connects to.
 
@@ -109,11 +114,12 @@ async def opened_on_server(
         clock: Shows the time instead of the server.
         ahead: Seconds ahead of the clock for which start times are given out.
         takeover: Whether the queue may be taken from others with other settings.
+        door: Where jobs are enqueued in transactions of others.
     """
     view = ServerView(backend, rules, ServerClock(clock), worker, Tenure(queue, rules), takeover)
     stored = StoredQueue(view.work, view, worker, terms.lease, ahead=ahead)
-    desk = Desk.of(stored, Care(view.workers, stored), view.clock)
-    hearing = Hearing(terms)
+    desk = Desk.of(stored, Care(view.workers, stored), view.clock, ServerStage(view), door)
+    hearing = Hearing(terms, view)
     async with opened(ServerThread(backend, view, desk.expiry), lambda: desk, hearing) as ledger:
         desk.risks = backend.risks
         hearing.connect(ledger)

@@ -33,6 +33,8 @@ class ServerView:
         commit: The number of this worker's last attempt at a commit.
         committed: The number of the last one that has come off, as far as the server has been asked.
         fresh: Whether the server has been asked in this transaction.
+        staged: Whether jobs lay in the stage when the server was last asked.
+        unstaged: Numbers of those that have been taken in.
     """
 
     backend: Backend
@@ -55,6 +57,8 @@ class ServerView:
     commit: int = attrs.field(init=False, default=0)
     committed: int = attrs.field(init=False, default=0)
     fresh: bool = attrs.field(init=False, default=False)
+    staged: bool = attrs.field(init=False, default=False)
+    unstaged: list[int] = attrs.field(init=False, factory=list)
     _entered: bool = attrs.field(init=False, default=False)
     _parts: str = attrs.field(init=False, default="")
     _kept: dict[str, Any] | None = attrs.field(init=False, default=None)
@@ -109,7 +113,7 @@ class ServerView:
         version = self.version
         loaded = self.backend.load(None if self._unsure else version, lock)
         self.clock.heard(sent, loaded.time)
-        self.fresh, self.committed = True, loaded.commit
+        self.fresh, self.staged, self.committed = True, loaded.staged, loaded.commit
         self.commit = max(self.commit, loaded.commit)
         self._entered |= loaded.commit > 0  # the answer may have been lost
         known = loaded.head.version == version
@@ -117,7 +121,11 @@ class ServerView:
             self._take(loaded, loaded.content)
         self.quiet = self.quiet + 1 if known else 0
         self._tick(loaded.time if self.clock.given is None else self.clock.given())
-        return not known
+        return not known or loaded.staged
+
+    def doubt(self) -> None:
+        """Others have done something: the next transaction looks first. Called on any thread."""
+        self.quiet = 0
 
     def _take(self, loaded: Loaded, content: Content) -> None:
         head = self._head = loaded.head
@@ -194,7 +202,7 @@ class ServerView:
     @property
     def changed(self) -> bool:
         """Whether there is anything to write."""
-        return self.dirty or bool(self.work.changes) or bool(self.workers.changes)
+        return self.dirty or bool(self.work.changes) or bool(self.workers.changes) or bool(self.unstaged)
 
     def write(self) -> bool:
         """Commit what was changed. False if somebody else has committed since, or the clock was not as it seemed."""
@@ -209,6 +217,7 @@ class ServerView:
                 commit=self.commit,
                 changes=changes,
                 workers=self.workers.changes,
+                unstage=tuple(self.unstaged),
                 notice=None if self._people < 2 else notice(self.worker, changes, self._steered),
             )
         )
@@ -250,7 +259,7 @@ class ServerView:
         """The transaction is over."""
         self.dirty = self.fresh = self._steered = False
         self.work.clear()
-        self.workers.changes = {}
+        self.workers.changes, self.unstaged = {}, []
 
     # -- what is running ---------------------------------------------------------------------------------------------
 
