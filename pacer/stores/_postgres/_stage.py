@@ -14,10 +14,10 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
-from pacer._errors import NotEncodableError, StoreError
+from pacer._errors import StoreError
 from pacer._job import ONE_REQUEST, JobRecord, JobState
 from pacer.stores._connections import driver_connection, is_one_of, wrong_kind
-from pacer.stores._postgres._columns import Row, number_array, split, text_array
+from pacer.stores._postgres._columns import Row, check_text, number_array, split, text_array
 from pacer.stores._postgres._statement import Statement
 from pacer.stores._server._notices import STAGED as NOTICE
 from pacer.stores._stage import LOOK_AHEAD_OF_STAGED, STAGED, Sight
@@ -127,7 +127,8 @@ class PostgresTransaction:
     async def look(self, records: Sequence[JobRecord]) -> Sight:
         """The queue as it is seen there, and what jobs with the ids or unique keys of these are in it or the stage."""
         door = self._door
-        _check_texts(records)
+        for record in records:
+            check_text(record)
         values = {
             "name": door.name,
             "worker": door.worker,
@@ -241,14 +242,6 @@ class PostgresDoor:
 
 def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]
-
-
-def _check_texts(records: Sequence[JobRecord]) -> None:
-    for record in records:
-        for text in (record.id, record.task, record.key, record.unique):
-            if text is not None and "\0" in text:
-                msg = f"job {record.id!r}: {text!r} has a NUL character, which PostgreSQL does not take in text"
-                raise NotEncodableError(msg)
 
 
 def _record(facts: Sequence[Any]) -> JobRecord:
