@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import psycopg
 from psycopg import sql
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGconn
 
 from pacer.stores._postgres._target import Target
 
@@ -33,7 +35,7 @@ class PostgresNotices:
         pause = _FIRST_PAUSE
         while True:
             try:
-                async with self._listening() as connection:
+                async with self._listening(hear) as connection:
                     connected(True)
                     pause = _FIRST_PAUSE
                     try:
@@ -45,46 +47,57 @@ class PostgresNotices:
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
     @contextlib.asynccontextmanager
-    async def _listening(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    async def _listening(self, hear: Callable[[str], None]) -> AsyncIterator[PGconn]:
         connection = await psycopg.AsyncConnection.connect(**self.target.arguments())
         try:
-            async with asyncio.timeout(self.target.patience):
-                await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self.channel)))
-            yield connection
-        except TimeoutError as error:
-            raise _silent(self.target.patience) from error
+            listen = sql.SQL("LISTEN {}").format(sql.Identifier(self.channel)).as_bytes(connection)
+            await self._ask(connection.pgconn, listen, hear)
+            yield connection.pgconn
         finally:
             await connection.close()
 
-    async def _hand_over(self, connection: psycopg.AsyncConnection[Any], hear: Callable[[str], None]) -> None:
+    async def _hand_over(self, connection: PGconn, hear: Callable[[str], None]) -> None:
         """Until the connection is lost."""
-        connection.add_notify_handler(lambda notice: hear(notice.payload))
         while True:
-            if await self._readable(connection):
+            if await _readable(connection, _QUIET):
                 _read(connection, hear)
             else:
-                async with asyncio.timeout(self.target.patience):
-                    await connection.execute(b"SELECT")
+                await self._ask(connection, b"SELECT", hear)
 
-    async def _readable(self, connection: psycopg.AsyncConnection[Any]) -> bool:
-        """Whether something has come before long. Unlike psycopg, this does not look ten times a second."""
-        loop, came, number = asyncio.get_running_loop(), asyncio.Event(), connection.fileno()
-        loop.add_reader(number, came.set)
-        try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_QUIET):
-                    await came.wait()
-        finally:
-            loop.remove_reader(number)
-        return came.is_set()
+    async def _ask(self, connection: PGconn, query: bytes, hear: Callable[[str], None]) -> None:
+        """Ask the server something, and hand over what comes before the answer.
+
+        Where that does not come, the driver's own way would wait for seconds more for the query to be cancelled.
+        """
+        connection.send_query(query)
+        connection.flush()
+        while True:
+            if not await _readable(connection, self.target.patience):
+                msg = f"no answer from the server within {self.target.patience:g} s"
+                raise psycopg.OperationalError(msg)
+            _read(connection, hear)
+            if not connection.is_busy():
+                break
+        while result := connection.get_result():
+            if result.status == ExecStatus.FATAL_ERROR:
+                raise psycopg.OperationalError(result.get_error_message())
 
 
-def _read(connection: psycopg.AsyncConnection[Any], hear: Callable[[str], None]) -> None:
+async def _readable(connection: PGconn, seconds: float) -> bool:
+    """Whether something has come within so many seconds. Unlike the driver, this does not look ten times a second."""
+    loop, came, number = asyncio.get_running_loop(), asyncio.Event(), connection.socket
+    loop.add_reader(number, came.set)
+    try:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await came.wait()
+    finally:
+        loop.remove_reader(number)
+    return came.is_set()
+
+
+def _read(connection: PGconn, hear: Callable[[str], None]) -> None:
     """Hand over what has come. Raises OperationalError if that is the end of the connection."""
-    connection.pgconn.consume_input()
-    while notice := connection.pgconn.notifies():
+    connection.consume_input()
+    while notice := connection.notifies():
         hear(notice.extra.decode("utf-8", "replace"))
-
-
-def _silent(seconds: float) -> psycopg.OperationalError:
-    return psycopg.OperationalError(f"no answer from the server within {seconds:g} s")

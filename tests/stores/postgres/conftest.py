@@ -25,10 +25,10 @@ class Place:
         return Target(**{**given, **settings})
 
     def ask(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """As the owner of the database; `SCHEMA` stands for the schema."""
+        """As the owner of the database; `<schema>` stands for the schema."""
         quoted = '"' + self.schema.replace('"', '""') + '"'
         with psycopg.connect(self.dsn, autocommit=True, cursor_factory=psycopg.RawCursor) as connection:
-            cursor = connection.execute(query.replace("SCHEMA", quoted), parameters or None)
+            cursor = connection.execute(query.replace("<schema>", quoted), parameters or None)
             return cursor.fetchall() if cursor.description else []
 
 
