@@ -143,7 +143,7 @@ def test_eight_workers_five_milliseconds_away_keep_a_hundred_a_second_and_lose_n
 
 
 def test_a_worker_alone_asks_once_for_several_starts(tmp_path: Path) -> None:
-    work, claims = Work(), []
+    work, claims = Work(), list[int]()
 
     async def main() -> None:
         one = Station.of(tmp_path, work, MinInterval(0.01), latency=0.005, claims=claims)
