@@ -256,17 +256,19 @@ class StoredLedger:
 
     async def recover(self, tasks: frozenset[str]) -> Sequence[JobRecord]:
         """Take over from workers that are gone."""
-        hello = tasks != self._tasks or self._alive_until < self.now() + self._terms.lease * _EXTEND_BELOW
         patience = self._terms.lease * _PATIENCE
         if self._away_since is not None and self.now() - self._away_since > patience:
             # A database that was away was so for the others too: they get time to extend leases that are over by now.
             self._care.patient_until = self.now() + patience
         changed: Sequence[JobRecord]
-        (changed, roster), self._alive_until = await self._do("recover", lambda: self._recover(tasks, hello))
+        (changed, roster), self._alive_until = await self._do("recover", lambda: self._recover(tasks))
         self._tasks, self._care.looked_at, self._away_since = tasks, roster, None
         return changed
 
-    def _recover(self, tasks: frozenset[str], hello: bool) -> tuple[tuple[Sequence[JobRecord], Roster | None], float]:
+    def _recover(self, tasks: frozenset[str]) -> tuple[tuple[Sequence[JobRecord], Roster | None], float]:
+        # Asked here and not before: if the database made this wait, the worker's own lease may be over by now.
+        soon = self._queue.view.now + self._terms.lease * _EXTEND_BELOW
+        hello = tasks != self._tasks or self._alive_until < soon
         until = self._care.hello(tasks) if hello else self._alive_until
         return self._care.recover(), until
 
