@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import os
 import signal
@@ -51,6 +52,8 @@ class Stop:
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup
             signal.signal(signal.SIGHUP, self._receive)
         signal.signal(signal.SIGALRM, self._too_late)
+        # When Python itself ends it takes the handlers away, and an alarm would kill the process.
+        atexit.register(self._end_within, 0.0)
 
     def ended(self, *, in_order: bool) -> None:
         """The scheduler has stopped. What is left, such as threads that nobody can stop, gets a moment."""

@@ -146,3 +146,25 @@ def test_a_process_that_a_job_has_forked_dies_of_the_signals_that_the_worker_sur
     job_id = application.enqueue("fork")
     application.drain()
     assert application.job(job_id).result == -signal.SIGTERM
+
+
+SLOW_TO_END = """
+class Last:
+    def __init__(self):
+        import os, signal
+        self.itself, self.say, self.alarm = self, os.write, lambda: signal.getitimer(signal.ITIMER_REAL)
+
+    def __del__(self):
+        self.say(2, f"alarm {self.alarm()}\\n".encode())
+
+last = Last()
+"""
+
+
+def test_no_alarm_can_kill_a_process_that_has_ended_its_work_and_that_python_ends_slowly(
+    application: Application,
+) -> None:
+    """Its handlers are gone by then."""
+    with (application.folder / "application.py").open("a") as file:
+        file.write(SLOW_TO_END)
+    assert application.drain().endswith("alarm (0.0, 0.0)\n")
