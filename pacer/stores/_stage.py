@@ -70,7 +70,8 @@ def take_in(queue: StoredQueue, stage: Stage) -> Addition | None:
     while staged := stage.first(_AT_ONCE):
         queue.table.look_up([one.record for one in staged])
         for one in staged:
-            dropped += queue.drop(make_room(queue.rules, 1, queue.view.waiting))
+            excess = make_room(queue.rules, 1, queue.view.waiting)
+            dropped += queue.drop(excess) if excess else []
             _take_in(queue, one, jobs, dropped)
         stage.remove([one.number for one in staged])
     return Addition(jobs, dropped, queue.view.snapshot()) if jobs or dropped else None

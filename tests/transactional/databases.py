@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import aiosqlite
 import asyncpg
@@ -51,6 +51,9 @@ class Database(Protocol):
     async def orders(self) -> list[str]:
         """What everybody sees."""
 
+    async def count(self, table: str) -> int:
+        """How many rows a table of pacer's has."""
+
 
 async def _at_once(call: Callable[..., Any], *args: Any) -> None:
     call(*args)
@@ -61,6 +64,8 @@ class Sqlite:
     """A file."""
 
     path: Path
+    ends_with_commit: ClassVar[bool] = False
+    """Whether the last step of taking jobs in is the commit itself."""
 
     @classmethod
     def make(cls, path: Path) -> Sqlite:
@@ -100,8 +105,14 @@ class Sqlite:
             yield Access(connection, order, connection.commit, connection.rollback)
 
     async def orders(self) -> list[str]:
+        return [name for (name,) in self._ask("SELECT name FROM orders ORDER BY name")]
+
+    async def count(self, table: str) -> int:
+        return self._ask(f"SELECT count(*) FROM pacer_{table}")[0][0]
+
+    def _ask(self, query: str) -> list[Any]:
         with contextlib.closing(sqlite3.connect(self.path)) as connection:
-            return [name for (name,) in connection.execute("SELECT name FROM orders ORDER BY name")]
+            return connection.execute(query).fetchall()
 
 
 _tables = itertools.count(1)
@@ -114,6 +125,7 @@ class Postgres:
     dsn: str
     schema: str
     table: str
+    ends_with_commit: ClassVar[bool] = True
 
     @classmethod
     def make(cls, dsn: str, schema: str) -> Postgres:
@@ -179,8 +191,15 @@ class Postgres:
             await connection.close()
 
     async def orders(self) -> list[str]:
+        return [name for (name,) in self._ask(f"SELECT name FROM {self.table} ORDER BY name")]
+
+    async def count(self, table: str) -> int:
+        schema = self.schema.replace('"', '""')
+        return self._ask(f'SELECT count(*) FROM "{schema}".pacer_{table}')[0][0]
+
+    def _ask(self, query: str) -> list[Any]:
         with psycopg.connect(self.dsn) as connection:
-            return [name for (name,) in connection.execute(f"SELECT name FROM {self.table} ORDER BY name")]
+            return connection.execute(query).fetchall()
 
 
 @asynccontextmanager

@@ -268,7 +268,7 @@ async def test_rows_may_come_in_whatever_form_the_application_likes(database, ma
 async def test_text_that_postgresql_cannot_hold_is_refused_before_it_is_sent(database, make_scheduler):
     scheduler, ship = make_scheduler()
     async with scheduler, connected(database.dsn) as connection:
-        with pytest.raises(NotEncodableError, match="NUL character"):
+        with pytest.raises(NotEncodableError, match="has a NUL"):
             await scheduler.using(connection).options(key="a\0b").enqueue(ship, "never")
         receipt = await scheduler.using(connection).enqueue(ship, "the transaction goes on")
         await connection.commit()

@@ -150,7 +150,7 @@ class ServerThread:
     def _attempt(self, batch: Sequence[Operation[Any]], lock: bool) -> bool:
         """Returns False if somebody else has committed meanwhile."""
         view, writes = self.view, any(one.writes for one in batch)
-        if lock or not writes or view.quiet < _QUIET or self._sent or self._given_up:
+        if lock or not writes or view.doubted or view.quiet < _QUIET or self._sent or self._given_up:
             view.look(lock=writes and (lock or self._busy > 0))
             self._busy = max(0, self._busy - 1)
         if view.committed in self._sent:

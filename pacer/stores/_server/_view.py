@@ -33,6 +33,7 @@ class ServerView:
         commit: The number of this worker's last attempt at a commit.
         committed: The number of the last one that has come off, as far as the server has been asked.
         fresh: Whether the server has been asked in this transaction.
+        doubted: Whether others have been heard since.
         staged: Whether jobs lay in the stage when the server was last asked.
         unstaged: Numbers of those that have been taken in.
     """
@@ -57,6 +58,7 @@ class ServerView:
     commit: int = attrs.field(init=False, default=0)
     committed: int = attrs.field(init=False, default=0)
     fresh: bool = attrs.field(init=False, default=False)
+    doubted: bool = attrs.field(init=False, default=False)
     staged: bool = attrs.field(init=False, default=False)
     unstaged: list[int] = attrs.field(init=False, factory=list)
     _entered: bool = attrs.field(init=False, default=False)
@@ -109,7 +111,7 @@ class ServerView:
 
     def look(self, *, lock: bool) -> bool:
         """Read what others have changed. Returns whether they had."""
-        sent = time.monotonic()
+        sent, self.doubted = time.monotonic(), False
         version = self.version
         loaded = self.backend.load(None if self._unsure else version, lock)
         self.clock.heard(sent, loaded.time)
@@ -125,7 +127,7 @@ class ServerView:
 
     def doubt(self) -> None:
         """Others have done something: the next transaction looks first. Called on any thread."""
-        self.quiet = 0
+        self.doubted = True
 
     def _take(self, loaded: Loaded, content: Content) -> None:
         head = self._head = loaded.head
