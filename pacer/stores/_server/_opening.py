@@ -26,6 +26,8 @@ from pacer.stores._stage import Door
 
 # As long as no notices come, others are asked this often.
 _POLL_WITHOUT: Final = 0.5
+# Seconds for which it does not matter that a job of another kind could start sooner.
+_SOON: Final = 1.0
 
 
 @attrs.define(eq=False)
@@ -73,10 +75,16 @@ class Hearing:
             ledger.ended(None)
         for job_id in notice.ended or ():
             ledger.ended(job_id)
-        # Where a job already waits for a time that was named, others that come or end do not make that sooner.
-        waits_for_time = ledger.next is not None and not (ledger.next.on_event or ledger.next.lane)
-        if notice.look or not waits_for_time:
+        if notice.look or not self._starts_soon(ledger):
             ledger.changed()
+
+    @staticmethod
+    def _starts_soon(ledger: StoredLedger) -> bool:
+        """Whether a job waits for a time that was named: others that come or end hardly ever make that sooner."""
+        upcoming = ledger.next
+        if upcoming is None or upcoming.on_event or upcoming.lane:
+            return False
+        return upcoming.at - ledger.now() < _SOON
 
 
 def check_asyncio(store: str, driver: str) -> None:
