@@ -82,7 +82,7 @@ class Hearing:
     def _starts_soon(ledger: StoredLedger) -> bool:
         """Whether a job waits for a time that was named: others that come or end hardly ever make that sooner."""
         upcoming = ledger.next
-        if upcoming is None or upcoming.on_event or upcoming.lane:
+        if upcoming is None or (upcoming.on_event and not upcoming.by_hand) or upcoming.lane:
             return False
         return upcoming.at - ledger.now() < _SOON
 
