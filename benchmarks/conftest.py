@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
@@ -13,9 +12,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks.contest import Contest, Table, machine
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
-
-if TYPE_CHECKING:
-    from servers import PostgresServer, RedisServer
+from servers import PostgresServer, RedisServer
 
 TABLES = pytest.StashKey[list[Table]]()
 
@@ -30,8 +27,6 @@ def contest(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Cont
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """As PostgreSQL comes: with its own `shared_buffers`; fsync and synchronous_commit are on."""
-    from servers import PostgresServer
-
     with PostgresServer({"shared_buffers": "128MB", "synchronous_commit": "on"}) as server:
         yield server
 
@@ -39,8 +34,6 @@ def postgres() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def redis() -> Iterator[RedisServer]:
     """With its file written at once and synced every second."""
-    from servers import RedisServer
-
     with RedisServer() as server:
         yield server
 

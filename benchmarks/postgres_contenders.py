@@ -109,7 +109,7 @@ async def by_hand(dsn: str, claim: int, workers: int, say: bool = False) -> Asyn
 
 
 def by_hand_on_one_connection(dsn: str, jobs: int) -> Figures:
-    """psycopg as pacer uses it, one blocking connection: a commit for each job that comes, is claimed, and ends."""
+    """One blocking connection of psycopg, as pacer has it: a commit for each job that comes, is claimed, and ends."""
     with psycopg.RawCursor(psycopg.connect(dsn, autocommit=True)) as cursor, cursor.connection:
         cursor.execute(TABLE)
         began = perf_counter()

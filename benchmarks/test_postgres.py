@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.contest import Contest, Figures
 from benchmarks.postgres_contenders import by_hand, by_hand_on_one_connection, new_database, pgqueuer
-from benchmarks.queues import BATCH, CALLERS, Jobs, Queue, latency, rates, scheduled
+from benchmarks.queues import Jobs, Queue, latency, rates, scheduled
 from benchmarks.test_latency import questions
 from pacer.stores.postgres import PostgresStore
 
@@ -32,7 +32,7 @@ def test_jobs_in_postgresql(contest: Contest, postgres: PostgresServer) -> None:
         return asyncio.run(measured(opening, new_database(postgres.dsn), partial(rates, jobs=jobs)))
 
     contest.run(
-        f"jobs in PostgreSQL, drained with 50 slots ({jobs.from_one + jobs.each * CALLERS + jobs.batches * BATCH} jobs)",
+        f"jobs in PostgreSQL, drained with 50 slots ({jobs.total} jobs)",
         {
             "pgqueuer, batches of 25, at most 50 jobs": lambda: run(partial(pgqueuer, batch=25), jobs),
             "pgqueuer, batches of 50": lambda: run(partial(pgqueuer, batch=50), jobs),
@@ -47,7 +47,7 @@ def test_jobs_in_postgresql(contest: Contest, postgres: PostgresServer) -> None:
 
 
 def test_from_enqueue_to_start_in_postgresql(contest: Contest, postgres: PostgresServer) -> None:
-    jobs = contest.size(200, 5)
+    jobs = contest.size(100, 5)
 
     def run(opening: Opening) -> Figures:
         return asyncio.run(measured(opening, new_database(postgres.dsn), partial(latency, jobs=jobs)))

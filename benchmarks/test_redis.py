@@ -1,4 +1,4 @@
-"""Jobs in Redis, beside BullMQ and taskiq's streams, and beside what the driver does by hand; AOF synced every second."""
+"""Jobs in Redis, beside BullMQ, taskiq's streams, and what the driver does by hand; AOF synced every second."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks.contest import Contest, Figures
-from benchmarks.queues import BATCH, CALLERS, Jobs, Queue, latency, rates, scheduled
+from benchmarks.queues import Jobs, Queue, latency, rates, scheduled
 from benchmarks.redis_contenders import bull_mq, by_hand, emptied, taskiq_stream
 from benchmarks.test_latency import questions
 from pacer.stores.redis import RedisStore
@@ -31,7 +31,7 @@ def test_jobs_in_redis(contest: Contest, redis: RedisServer) -> None:
         return asyncio.run(measured(opening, redis.url, partial(rates, jobs=jobs)))
 
     contest.run(
-        f"jobs in Redis, drained with 50 slots ({jobs.from_one + jobs.each * CALLERS + jobs.batches * BATCH} jobs)",
+        f"jobs in Redis, drained with 50 slots ({jobs.total} jobs)",
         {
             "BullMQ": lambda: run(bull_mq),
             "taskiq, stream (no batches)": lambda: run(taskiq_stream),
@@ -43,7 +43,7 @@ def test_jobs_in_redis(contest: Contest, redis: RedisServer) -> None:
 
 
 def test_from_enqueue_to_start_in_redis(contest: Contest, redis: RedisServer) -> None:
-    jobs = contest.size(200, 5)
+    jobs = contest.size(100, 5)
 
     def run(opening: Opening) -> Figures:
         return asyncio.run(measured(opening, redis.url, partial(latency, jobs=jobs)))
