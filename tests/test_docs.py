@@ -44,12 +44,14 @@ PUBLIC_MODULES = (
     "pacer.queues",
     "pacer.simulation",
     "pacer.stores",
+    "pacer.stores.postgres",
+    "pacer.stores.redis",
     "pacer.stores.sqlite",
     "pacer.testing",
 )
 # Examples whose main() is run here, on these event loops, and whose output is in the file beside them.
 PRINTING = sorted(path.relative_to(EXAMPLES).with_suffix("").as_posix() for path in EXAMPLES.rglob("*.txt"))
-REAL_TIME = {"restart/mirror", "simulation/history"}  # a database has a thread of its own
+REAL_TIME = {"restart/mirror", "simulation/history", "transactions/orders", "transactions/session"}  # a database has a thread of its own
 ASYNCIO_ONLY = {"jobs/threads"}  # trio's virtual clock does not wait for threads
 WITH_A_TEST_OF_ITS_OWN = {
     "feedback/tokens",

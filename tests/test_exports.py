@@ -100,6 +100,7 @@ def test_the_names_that_were_promised_are_where_they_were_promised():
         ],
         "pacer.estimators": ["MovingAverage"],
         "pacer.stores": ["MemoryStore"],
+        "pacer.stores.postgres": ["PostgresStore", "migrate", "migration_sql"],
         "pacer.stores.sqlite": ["SqliteStore", "StatusMirror"],
     }
     for module, names in promised.items():

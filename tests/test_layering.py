@@ -63,6 +63,7 @@ OPTIONAL = [
     "openai",
     "httpx",
     "aiosqlite",
+    "psycopg",
     "trio",
     "sqlite3",
     "uvicorn",

@@ -119,7 +119,7 @@ def encode(record: JobRecord) -> Encoded:
         raise NotEncodableError(msg)
     for text in (record.id, record.task, record.home, record.key, record.unique, record.batch_id):
         if text is not None and ("\0" in text or (not text.isascii() and storable_text(text) != text)):
-            msg = f"job {record.id!r}: {text!r} has a NUL or a lone surrogate, which not every database can hold"
+            msg = f"job {record.id!r}: {text!r} has a NUL character or a lone surrogate, which not every database holds"
             raise NotEncodableError(msg)
     if record.cost is ONE_REQUEST and record.retry is None and _has_no_options(record):
         return PLAIN

@@ -11,8 +11,7 @@ from typing import Any, Final
 
 import attrs
 
-from pacer._errors import NotEncodableError
-from pacer._job import JobRecord, JobState
+from pacer._job import JobState
 from pacer.stores._rows import PLAIN, storable_text
 from pacer.stores._server._backend import Change, Place
 
@@ -173,17 +172,8 @@ def _changing(change: Change) -> Row:
     )
 
 
-def check_text(job: JobRecord) -> None:
-    """Raises NotEncodableError for what cannot be in a column of text."""
-    for text in (job.id, job.task, job.home, job.key, job.unique, job.batch_id):
-        if text is not None and "\0" in text:
-            msg = f"job {job.id!r}: {text!r} has a NUL character, which PostgreSQL's text cannot hold"
-            raise NotEncodableError(msg)
-
-
 def _given(change: Change) -> Row:
     job, encoded = change.job, change.encoded or PLAIN
-    check_text(job)
     payload, payload_bytes = split(job.payload)
     return (
         job.seq,

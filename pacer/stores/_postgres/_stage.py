@@ -17,7 +17,7 @@ from psycopg.rows import tuple_row
 from pacer._errors import StoreError
 from pacer._job import ONE_REQUEST, JobRecord, JobState
 from pacer.stores._connections import driver_connection, is_one_of, wrong_kind
-from pacer.stores._postgres._columns import Row, check_text, number_array, split, text_array
+from pacer.stores._postgres._columns import Row, number_array, split, text_array
 from pacer.stores._postgres._statement import Statement
 from pacer.stores._server._notices import STAGED as NOTICE
 from pacer.stores._stage import LOOK_AHEAD_OF_STAGED, STAGED, Sight
@@ -127,8 +127,6 @@ class PostgresTransaction:
     async def look(self, records: Sequence[JobRecord]) -> Sight:
         """The queue as it is seen there, and what jobs with the ids or unique keys of these are in it or the stage."""
         door = self._door
-        for record in records:
-            check_text(record)
         values = {
             "name": door.name,
             "worker": door.worker,

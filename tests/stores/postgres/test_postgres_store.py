@@ -30,25 +30,6 @@ class AsIs(JsonCodec):
 
 @pytest.mark.asyncio_only
 @pytest.mark.real_time
-@pytest.mark.parametrize("name", ["job_id", "key", "unique"])
-async def test_a_name_with_a_nul_is_refused_before_anything_is_written(store, name):
-    scheduler = Scheduler(store=store)
-    ran = []
-
-    @scheduler.task(name="work")
-    async def work() -> None:
-        ran.append(1)
-
-    async with scheduler:
-        with pytest.raises(NotEncodableError, match="NUL"):
-            await scheduler.options(**{name: "a\0b"}).enqueue(work)
-        receipt = await scheduler.enqueue(work)
-        await scheduler.wait(receipt)
-    assert ran == [1]
-
-
-@pytest.mark.asyncio_only
-@pytest.mark.real_time
 @pytest.mark.parametrize("result", ["a\0b", "\ud800", "", b"\0\xff"])
 async def test_a_result_comes_back_as_the_codec_gave_it(postgres, postgres_schema, result):
     scheduler = Scheduler(store=PostgresStore(postgres.dsn, schema=postgres_schema, codec=AsIs()))
