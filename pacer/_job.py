@@ -32,7 +32,7 @@ class JobState(enum.StrEnum):
     """Its function raised, timed out, or was throttled too often, and no attempt is left."""
     CANCELLED = "cancelled"
     DROPPED = "dropped"
-    """Pushed out of a full queue by a newer job."""
+    """Pushed out of a full queue by a newer job; or another had taken its unique key when its transaction ended."""
     EXPIRED = "expired"
     """Had not started by the time after which it was of no use."""
     STALE = "stale"

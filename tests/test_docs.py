@@ -51,7 +51,8 @@ PUBLIC_MODULES = (
 )
 # Examples whose main() is run here, on these event loops, and whose output is in the file beside them.
 PRINTING = sorted(path.relative_to(EXAMPLES).with_suffix("").as_posix() for path in EXAMPLES.rglob("*.txt"))
-REAL_TIME = {"restart/mirror", "simulation/history", "transactions/orders", "transactions/session"}  # a database has a thread of its own
+# A database has a thread of its own.
+REAL_TIME = {"restart/mirror", "simulation/history", "transactions/orders", "transactions/session"}
 ASYNCIO_ONLY = {"jobs/threads"}  # trio's virtual clock does not wait for threads
 WITH_A_TEST_OF_ITS_OWN = {
     "feedback/tokens",
