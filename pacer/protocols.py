@@ -378,6 +378,11 @@ class Ledger(Protocol):
     """An open store, as one worker on one queue uses it. Every method is atomic: all of it happens, or nothing.
 
     What may happen is decided by the rules that the ledger was opened with, never by the ledger.
+
+    Two more names are looked for, and may be left out. `async stage(connection, records) -> Addition` adds jobs in the
+    transaction of somebody's connection, for `Scheduler.using`; None where there are no such transactions.
+    `arrived() -> Sequence[Addition]` gives the jobs that this worker has taken into the queue after such a transaction
+    was committed, once; `changed` of `watch` is called when there are some.
     """
 
     @property

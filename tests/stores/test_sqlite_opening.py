@@ -125,12 +125,13 @@ async def test_a_file_with_nothing_but_a_header_is_refused(file):
     await refused(file, CorruptStoreError)
 
 
-async def test_a_store_without_one_of_its_tables_is_refused(file):
+@pytest.mark.parametrize("table", ["pacer_jobs", "pacer_stage"])
+async def test_a_store_without_one_of_its_tables_is_refused(file, table):
     async with file.open():
         pass
     with contextlib.closing(sqlite3.connect(file.path)) as connection:
-        connection.execute("DROP TABLE pacer_jobs")
-    assert "pacer_jobs" in await refused(file, CorruptStoreError)
+        connection.execute(f"DROP TABLE {table}")
+    assert table in await refused(file, CorruptStoreError)
 
 
 async def test_a_store_of_a_newer_version_is_refused(file):

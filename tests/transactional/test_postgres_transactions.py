@@ -13,7 +13,8 @@ from databases import Postgres
 from psycopg.rows import dict_row
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from pacer import JobState, NotEncodableError, StoreError, UnknownJobError, events
+from pacer import JobState, NotEncodableError, StoreError, StoreUnavailableError, UnknownJobError, events
+from pacer.stores._postgres._backend import PostgresBackend
 
 DATABASES = ["postgres"]
 pytestmark = [pytest.mark.anyio, pytest.mark.asyncio_only, pytest.mark.real_time]
@@ -151,6 +152,41 @@ async def test_what_is_rolled_back_to_a_savepoint_never_was(database, make_sched
         await connection.commit()
         await scheduler.drain(timeout=60)
     assert ran == ["kept"]
+
+
+@pytest.mark.parametrize("level", list(psycopg.IsolationLevel), ids=lambda level: level.name)
+async def test_a_transaction_may_have_any_isolation(database, make_scheduler, ran, level):
+    scheduler, ship = make_scheduler()
+    async with scheduler, connected(database.dsn) as connection:
+        await connection.set_isolation_level(level)
+        await scheduler.using(connection).enqueue(ship, "first")
+        await scheduler.wait(await scheduler.enqueue(ship, "in between"))
+        receipt = await scheduler.using(connection).enqueue(ship, "second")
+        await connection.commit()
+        await scheduler.wait(receipt)
+    assert ran == ["in between", "first", "second"]
+
+
+async def test_a_commit_whose_answer_is_lost_takes_a_job_in_once(database, make_scheduler, monkeypatch, recorder, ran):
+    write, lost = PostgresBackend.write, []
+
+    def write_and_lose_the_answer(self, writing):
+        done = write(self, writing)
+        if writing.unstage and not lost:
+            lost.append(writing)
+            raise StoreUnavailableError("the answer was lost")
+        return done
+
+    monkeypatch.setattr(PostgresBackend, "write", write_and_lose_the_answer)
+    scheduler, ship = make_scheduler()
+    async with scheduler, connected(database.dsn) as connection:
+        receipt = await scheduler.using(connection).enqueue(ship, "chair")
+        await connection.commit()
+        await scheduler.wait(receipt)
+        await scheduler.drain(timeout=60)
+    assert len(lost) == 1
+    assert ran == ["chair"]
+    assert [event.job_id for event in recorder.of(events.JobEnqueued)] == [receipt.job_id]
 
 
 # -- heard of ----------------------------------------------------------------------------------------------------------

@@ -281,6 +281,16 @@ async def options() -> None:
     scheduler.options(dealy=5)  # type: ignore[call-arg]
 
 
+async def transactions(connection: object) -> None:
+    using = scheduler.using(connection)
+    assert_type(await using.enqueue(analyse, "text"), Receipt[list[str]])
+    assert_type(await using.options(priority=5, delay=timedelta(1)).enqueue(count, ["a"]), Receipt[int])
+    assert_type(await using.enqueue_many([call(analyse, "a")]), BatchReceipt)
+    await using.enqueue(analyse, pages="2")  # type: ignore[call-overload]
+    using.options(priority="high")  # type: ignore[arg-type]
+    using.options(dealy=5)  # type: ignore[call-arg]
+
+
 async def batches() -> None:
     calls = [call(analyse, document) for document in ("a", "b")]
     assert_type(calls, list[Call[Any]])
