@@ -6,7 +6,8 @@ jobs have the default is an empty array, which the server fills up with NULLs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 import attrs
@@ -41,6 +42,8 @@ class Column:
         """All the values in one literal."""
         if self.unused(values):
             return "{}"
+        if self.type == "boolean":
+            return truth_array(values)
         return text_array(values) if self.type in ("text", "bytea") else number_array(values)
 
     def unused(self, values: Sequence[Any]) -> bool:
@@ -123,104 +126,101 @@ class Arrays:
     literals: dict[str, str]
 
     @classmethod
-    def updated(cls, changes: Iterable[Change], prefix: str) -> Arrays:
+    def updated(cls, changes: Sequence[Change], prefix: str) -> Arrays:
         """Of jobs that were there before. `prefix` begins the names of their columns."""
-        return cls._of(UPDATED, [_changing(one) for one in changes], prefix)
+        return cls._of(UPDATED, _changing(changes), prefix)
 
     @classmethod
-    def inserted(cls, changes: Iterable[Change], prefix: str) -> Arrays:
+    def inserted(cls, changes: Sequence[Change], prefix: str) -> Arrays:
         """Of new ones."""
-        return cls._of(INSERTED, [(*_changing(one), *_given(one)) for one in changes], prefix)
+        return cls._of(INSERTED, {**_changing(changes), **_given(changes)}, prefix)
 
     @classmethod
-    def _of(cls, columns: Sequence[Column], rows: Sequence[Row], prefix: str) -> Arrays:
-        pairs = list(zip(columns, zip(*rows, strict=True), strict=True))
-        plain = all(column.plain or column.unused(values) for column, values in pairs)
-        return cls(
-            plain, {prefix + column.name: column.array(values) for column, values in pairs if column.plain or not plain}
-        )
+    def _of(cls, columns: Sequence[Column], values: Mapping[str, Sequence[Any]], prefix: str) -> Arrays:
+        plain = all(column.plain or column.unused(values[column.name]) for column in columns)
+        literals = {prefix + one.name: one.array(values[one.name]) for one in columns if one.plain or not plain}
+        return cls(plain, literals)
 
 
-def _changing(change: Change) -> Row:
-    job = change.job
-    result, result_bytes = split(job.result)
-    return (
-        job.id,
-        job.state.value,
-        change.arrival,
-        job.seq if change.place is Place.READY else None,
-        job.ready_at if change.place is Place.DELAYED else None,
-        job.ready_at,
-        job.started_at,
-        job.ended_at,
-        job.lease_until,
-        job.first_failed_at,
-        job.retry_delay,
-        job.promised_low,
-        job.promised_high,
-        job.progress,
-        job.fence,
-        job.failures,
-        job.throttles,
-        job.recoveries,
-        job.cancel_requested,
-        job.worker,
-        without_nul(job.message),
-        without_nul(job.error),
-        result,
-        result_bytes,
+# What is written as it is in a record, read in one call.
+_CHANGING: Final = (
+    *("id", "state", "ready_at", "started_at", "ended_at", "lease_until", "first_failed_at", "retry_delay"),
+    *("promised_low", "promised_high", "progress", "fence", "failures", "throttles", "recoveries"),
+    *("cancel_requested", "worker", "message", "error", "result"),
+)
+_GIVEN: Final = (
+    *("seq", "sort_key", "created_at", "expires_at", "delay", "timeout", "priority", "task", "home", "key"),
+    *("batch_id", "payload"),
+)
+_read_changing, _read_given = attrgetter(*_CHANGING), attrgetter(*_GIVEN)
+
+
+def _changing(changes: Sequence[Change]) -> dict[str, Sequence[Any]]:
+    values: dict[str, Sequence[Any]] = dict(
+        zip(_CHANGING, zip(*[_read_changing(one.job) for one in changes], strict=True), strict=True)
     )
+    for name in ("message", "error"):
+        if any(values[name]):
+            values[name] = [without_nul(text) for text in values[name]]
+    values["result"], values["result_bytes"] = _split_all(values["result"])
+    values["arrival"] = [one.arrival for one in changes]
+    values["place"] = [one.job.seq if one.place is Place.READY else None for one in changes]
+    values["due"] = [one.job.ready_at if one.place is Place.DELAYED else None for one in changes]
+    return values
 
 
-def _given(change: Change) -> Row:
-    job, encoded = change.job, change.encoded or PLAIN
-    payload, payload_bytes = split(job.payload)
-    return (
-        job.seq,
-        job.sort_key,
-        job.created_at,
-        job.expires_at,
-        job.delay,
-        job.timeout,
-        job.priority,
-        job.task,
-        job.home,
-        job.key,
-        encoded.cost,
-        encoded.retry,
-        job.unique,
-        job.batch_id,
-        payload,
-        payload_bytes,
+def _given(changes: Sequence[Change]) -> dict[str, Sequence[Any]]:
+    values: dict[str, Sequence[Any]] = dict(
+        zip(_GIVEN, zip(*[_read_given(one.job) for one in changes], strict=True), strict=True)
     )
+    values["payload"], values["payload_bytes"] = _split_all(values["payload"])
+    values["unique_key"] = [one.job.unique for one in changes]
+    encoded = [one.encoded or PLAIN for one in changes]
+    values["cost"], values["retry"] = [one.cost for one in encoded], [one.retry for one in encoded]
+    return values
 
 
 # -- values ----------------------------------------------------------------------------------------------------------
 
 
 def number_array(values: Sequence[Any]) -> str:
-    """Numbers, truth values and None; infinite ones included."""
+    """Numbers and None; infinite ones included."""
     if not _NUMBERS.issuperset(map(type, values)):
-        values = [value if value is None or isinstance(value, bool) else _plain(value) for value in values]
+        values = [
+            value if value is None else int(value) if isinstance(value, int) else float(value) for value in values
+        ]
     return "{" + repr(list(values))[1:-1].replace("None", "NULL") + "}"
 
 
-def _plain(value: Any) -> int | float:
-    return int(value) if isinstance(value, int) else float(value)
+def truth_array(values: Sequence[bool]) -> str:
+    """Truth values."""
+    return "{" + ",".join(["t" if value else "f" for value in values]) + "}"
 
 
 def text_array(values: Sequence[str | None]) -> str:
-    """Texts and None."""
-    return "{" + ",".join(["NULL" if value is None else _quoted(value) for value in values]) + "}"
+    """Texts without NUL characters, and None."""
+    try:
+        whole = "\0".join(values)  # type: ignore[arg-type]
+    except TypeError:
+        return "{" + ",".join(["NULL" if value is None else f'"{_escaped(value)}"' for value in values]) + "}"
+    return '{"' + _escaped(whole).replace("\0", '","') + '"}' if values else "{}"
 
 
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def without_nul(text: str) -> str:
     """The text with what PostgreSQL's text cannot hold spelled out."""
     return storable_text(text).replace("\0", "\\x00") if text else text
+
+
+def _split_all(values: Sequence[str | bytes | None]) -> tuple[Sequence[str | None], Sequence[str | None]]:
+    nothing = [None] * len(values)
+    if values.count(None) == len(values):
+        return nothing, nothing
+    pairs = [split(value) for value in values]
+    return [text for text, _ in pairs], [data for _, data in pairs]
 
 
 def split(value: str | bytes | None) -> tuple[str | None, str | None]:
