@@ -41,7 +41,8 @@ class Runner:
     registry: TaskRegistry
     announce: Announcer
     local_calls: dict[str, LocalCall] = attrs.field(init=False, factory=dict)
-    _running: dict[str, tuple[JobRecord, anyio.CancelScope]] = attrs.field(init=False, factory=dict)
+    # Not by job: one that was lost and has been claimed again may run here twice for a while.
+    _running: dict[anyio.CancelScope, JobRecord] = attrs.field(init=False, factory=dict)
     _loop: anyio.lowlevel.EventLoopToken | None = attrs.field(init=False, default=None)
     # The slots are the limit. Another one would count threads that were given up, on trio, and keep jobs from running.
     _limiter: anyio.CapacityLimiter = attrs.field(init=False, factory=lambda: anyio.CapacityLimiter(math.inf))
@@ -53,7 +54,7 @@ class Runner:
         started_at = self.ledger.now() if record.started_at is None else record.started_at
         waited = started_at - max(record.ready_at, record.created_at)
         self.announce(events.JobStarted(started_at, record.id, record.task, record.attempt, waited))
-        self._running[record.id] = (record, scope)
+        self._running[scope] = record
         current = CurrentJob(record, self._on_progress, self.ledger, self._event_loop())
         token = enter_job(current)
         before = cancellations()
@@ -65,7 +66,7 @@ class Runner:
             outcome = _outcome_of(error, self._unix_time)
         finally:
             feedback = leave_job(current, token)
-            del self._running[record.id]
+            del self._running[scope]
         return outcome if feedback is None else feedback.added_to(outcome, self.ledger.now())
 
     def _event_loop(self) -> anyio.lowlevel.EventLoopToken:
@@ -107,15 +108,14 @@ class Runner:
     @property
     def running(self) -> list[JobRecord]:
         """The jobs that run here now."""
-        return [record for record, _ in self._running.values()]
+        return [*self._running.values()]
 
-    def cancel(self, job_id: str) -> None:
-        """Cancel the job if it runs here."""
-        found = self._running.get(job_id)
-        if found is not None:
-            record, scope = found
-            record.cancel_requested = True
-            scope.cancel()
+    def cancel(self, record: JobRecord) -> None:
+        """Cancel this run of a job, if it is running."""
+        for scope, running in self._running.items():
+            if running is record:
+                record.cancel_requested = True
+                scope.cancel()
 
 
 def one_line(error: BaseException) -> str:

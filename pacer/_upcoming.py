@@ -51,12 +51,13 @@ class Upcoming:
             wait.lost.set()
         return [wait.record for wait in found]
 
-    def cancel(self, job_id: str) -> bool:
+    def cancel(self, record: JobRecord) -> bool:
         """If it is one of these, its function will not be called. Returns whether it is."""
-        wait = self._waits.get(job_id)
-        if wait is not None:
-            wait.record.cancel_requested = True
-        return wait is not None
+        wait = self._waits.get(record.id)
+        if wait is None or wait.record is not record:
+            return False
+        record.cancel_requested = True
+        return True
 
     def __iter__(self) -> Iterator[JobRecord]:
         return iter([wait.record for wait in self._waits.values()])

@@ -58,7 +58,7 @@ class Worker:
     _closed: bool = attrs.field(init=False, default=False)
     _stopping: bool = attrs.field(init=False, default=False)
     _active: int = attrs.field(init=False, default=0)
-    _unsettled: dict[str, JobRecord] = attrs.field(init=False, factory=dict)
+    _unsettled: set[JobRecord] = attrs.field(init=False, factory=set)
     """Jobs that have ended, which the store has not taken yet."""
     _expiring: Pulse = attrs.field(init=False, factory=Pulse)
     _yielded_at: float = attrs.field(init=False, default=-math.inf)
@@ -240,7 +240,7 @@ class Worker:
         try:
             settled = await self._insist(record, outcome)
         finally:
-            self._unsettled.pop(record.id, None)
+            self._unsettled.discard(record)
         if settled is not None:
             self._announce_end(settled, outcome)
         self.forget(record, ran=True)
@@ -258,7 +258,7 @@ class Worker:
                 return None
             except Exception as error:
                 self._store_failed("settle", error)
-            self._unsettled[record.id] = record
+            self._unsettled.add(record)
             await anyio.sleep(STORE_RETRY)
 
     def _shield(self) -> AbstractContextManager[Any]:
@@ -345,25 +345,32 @@ class Worker:
         return True
 
     def _held(self) -> list[JobRecord]:
-        return [*self._claimed, *self._upcoming, *self.runner.running, *self._unsettled.values()]
+        return [*self._claimed, *self._upcoming, *self.runner.running, *self._unsettled]
 
     async def _heartbeat(self, interval: float) -> None:
         """Keep the leases of running jobs, hear of cancellations, and take over from workers that are gone."""
         while True:
             await anyio.sleep(interval)
             try:
-                beat = await self.ledger.beat(self._held())
+                held = self._held()
+                beat = await self.ledger.beat(held)
                 await self._recover()
             except Exception as error:
                 self._store_failed("heartbeat", error)
                 continue
-            for job_id in beat.cancel | beat.lost:
-                self.cancel(job_id)
+            for record in held:
+                if record.id in beat.cancel or record.id in beat.lost:
+                    self._cancel(record)
 
     def cancel(self, job_id: str) -> None:
-        """Cancel the job if it runs here, or is about to. The store knows of it, or has given the job to others."""
-        if not self._upcoming.cancel(job_id):
-            self.runner.cancel(job_id)
+        """Cancel the job if it runs here, or is about to. The store knows of it."""
+        for record in self._held():
+            if record.id == job_id:
+                self._cancel(record)
+
+    def _cancel(self, record: JobRecord) -> None:
+        if not self._upcoming.cancel(record):
+            self.runner.cancel(record)
 
     def expires(self) -> None:
         """A job waits that will not wait for ever."""
