@@ -16,9 +16,8 @@ LARGE: Final = 4096
 """Arguments of more characters or bytes than this are read with a job only when it is asked for by itself."""
 
 # What most jobs have from `expires_at` on; a row ends where the rest of it is this.
-_USUAL: Final = (None, None, None, 0, None, 0.0, None, None, 0, 0, None, 0, 0.0, 0, None, "", "", None)
-_COLUMNS: Final = 36
-_FIRST_USUAL: Final = _COLUMNS - len(_USUAL)
+_USUAL: Final = [None, None, None, 0, None, 0.0, None, None, 0, 0, None, 0, 0.0, 0, None, "", "", None]
+_FIRST_USUAL: Final = 18
 
 _json: Final = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -46,6 +45,8 @@ def row_text(job: JobRecord, encoded: Encoded | None) -> str:
         job.sort_key,
         job.created_at,
         job.ready_at,
+    ]
+    more = [
         job.expires_at,
         job.started_at,
         job.ended_at,
@@ -63,11 +64,16 @@ def row_text(job: JobRecord, encoded: Encoded | None) -> str:
         job.progress,
         storable_text(job.message),
         storable_text(job.error),
+        None,
     ]
-    last = len(row) - 1
-    while last >= _FIRST_USUAL and row[last] == _USUAL[last - _FIRST_USUAL]:
+    return _json(row if more == _USUAL else row + _up_to_what_is_not_usual(more))
+
+
+def _up_to_what_is_not_usual(more: list[Any]) -> list[Any]:
+    last = len(more) - 1
+    while more[last] == _USUAL[last]:
         last -= 1
-    return _json(row[: last + 1])
+    return more[: last + 1]
 
 
 def _encoded(job: JobRecord) -> Encoded:

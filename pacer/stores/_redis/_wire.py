@@ -16,6 +16,12 @@ from pacer.stores._from_url import redacted
 from pacer.stores._redis._errors import code, shown, store_error
 from pacer.stores._redis._scripts import Script
 
+_pack: Any
+try:
+    from hiredis import pack_command as _pack
+except ImportError:
+    _pack = None  # the driver does without it, and takes longer
+
 # Unless the URL says otherwise (`?socket_timeout=...`).
 _ANSWER_WITHIN: Final = 5.0
 # A connection that has been idle for so long is looked at before anything is sent that must not be sent twice.
@@ -119,7 +125,8 @@ class Wire:
 
     def _sent(self, command: Sequence[Argument | int]) -> Any:
         connection = self._connected()
-        connection.send_command(*command, check_health=False)
+        packed = connection.pack_command(*command) if _pack is None else (_pack(tuple(command)),)
+        connection.send_packed_command(packed, check_health=False)
         return connection.read_response()
 
     def _connected(self) -> Any:
