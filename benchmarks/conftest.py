@@ -11,8 +11,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.contest import Contest, Table, machine
 
-sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from servers import PostgresServer, RedisServer
+TESTS = Path(__file__).parents[1] / "tests"
+sys.path += [str(TESTS), str(TESTS / "stores" / "server")]
+from servers import PostgresServer, RedisServer  # noqa: E402 - now they are found
 
 TABLES = pytest.StashKey[list[Table]]()
 
