@@ -22,6 +22,7 @@ from benchmarks.postgres_contenders import new_database
 
 HOUR = 3600.0
 Calls = Callable[[], int]
+Pace = tuple[str, dict[str, float]]
 
 
 @pytest.fixture(params=["PostgreSQL", "Redis"])
@@ -33,11 +34,7 @@ def server(request: pytest.FixtureRequest) -> PostgresServer | RedisServer:
 
 
 def measured(
-    server: PostgresServer | RedisServer,
-    pace: tuple[str, dict[str, float]],
-    rate: float,
-    jobs: int,
-    skews: Sequence[float],
+    server: PostgresServer | RedisServer, pace: Pace, rate: float, jobs: int, skews: Sequence[float]
 ) -> Figures:
     """A queue of its own; 100 slots for each process."""
     slots = (100 * len(skews), 100)
@@ -75,8 +72,8 @@ def figures(run: Run, rate: float, calls: float) -> Figures:
     took = started[-1] - started[0]
     # The two clocks differ by the same all the time. The job that was least late came, say, at once.
     late = [one.started - one.allowed for one in run.starts]
-    within_window = most_within(allowed, WINDOW) / rate
-    assert within_window <= 1.02 + 1e-9
+    within_window = most_within(allowed, WINDOW - 1e-6) / rate
+    assert within_window <= 1.02
     found = {"of_limit": (len(started) - 1) / took / rate, "calls_per_job": calls}
     if took > WINDOW:
         found |= {"worst_second": most_within(started, WINDOW) / rate, "worst_second_allowed": within_window}
@@ -85,21 +82,21 @@ def figures(run: Run, rate: float, calls: float) -> Figures:
 
 def test_one_pace(contest: Contest, server: PostgresServer | RedisServer) -> None:
     rate = 100.0
-    jobs = contest.size(1000, 120)
+    jobs = contest.size(1000, 60)
     bucket, interval = ("TokenBucket", {"rate": rate, "burst": 1}), ("MinInterval", {"seconds": 1 / rate})
     many = [0.0] * contest.size(8, 2)
 
-    def contender(pace: tuple[str, dict[str, float]], skews: Sequence[float]) -> Callable[[], Figures]:
-        return partial(measured, server, pace, rate, jobs, skews)
-
+    contenders: dict[str, tuple[Pace, Sequence[float]]] = {
+        "TokenBucket, 1 process": (bucket, [0.0]),
+        f"TokenBucket, {len(many)} processes": (bucket, many),
+        "TokenBucket, one of them an hour ahead": (bucket, [HOUR, *many[1:]]),
+        f"MinInterval, {len(many)} processes": (interval, many),
+    }
+    if contest.short:
+        contenders = dict(list(contenders.items())[2:3])
     contest.run(
         f"{rate:g} starts a second over several processes, {type(server).__name__} ({jobs} jobs)",
-        {
-            "TokenBucket, 1 process": contender(bucket, [0.0]),
-            f"TokenBucket, {len(many)} processes": contender(bucket, many),
-            "TokenBucket, one of them an hour ahead": contender(bucket, [HOUR, *many[1:]]),
-            f"MinInterval, {len(many)} processes": contender(interval, many),
-        },
+        {name: partial(measured, server, pace, rate, jobs, skews) for name, (pace, skews) in contenders.items()},
         rounds=3,
         ratios=False,
     )
@@ -107,7 +104,7 @@ def test_one_pace(contest: Contest, server: PostgresServer | RedisServer) -> Non
 
 def test_one_pace_at_high_rates(contest: Contest, server: PostgresServer | RedisServer) -> None:
     many = [0.0] * contest.size(8, 2)
-    rates = (1000, 2000, 4000) if not contest.short else (500,)
+    rates = (1000, 2000, 4000) if not contest.short else (200,)
 
     def contender(rate: float) -> Callable[[], Figures]:
         pace = ("TokenBucket", {"rate": rate, "burst": 1})
