@@ -273,7 +273,7 @@ class PostgresBackend:
 
     def kinds(self) -> Sequence[tuple[str, str | None]]:
         """The tasks and homes of all that wait."""
-        return [(task, home) for task, home in self._ask(_sql.KINDS)]
+        return [(task, home[1:] if home else None) for task, home in self._ask(_sql.KINDS)]
 
     def of_kind(self, task: str, home: str | None) -> Sequence[Row]:
         """Rows (`COLUMNS`) of the waiting jobs of this task and home."""

@@ -69,6 +69,8 @@ def store_error(error: psycopg.Error, database: str, grants: str) -> StoreError:
         database: Which database, without a password.
         grants: What to do where privileges are missing.
     """
+    if "unsupported startup parameter" in str(error):  # what a pooler says to the settings of a session
+        return StoreError(f"{database}: {_told(error)}. There is a pooler in between: give the store pooled=True.")
     for kinds, kind, advice in _KINDS:
         if isinstance(error, kinds):
             return kind(f"{database}: {_told(error)}. {advice.format(grants=grants)}".rstrip())

@@ -83,6 +83,9 @@ CREATE TABLE {schema}.pacer_jobs (
 WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05)
 """
 
+# That an index can be gone through from one home to the next, of which NULL is none.
+HOME: Final = "coalesce('=' || home, '')"
+
 # Plans are made once, maybe when the table is empty and every way to read it looks as good as any other. So there is
 # one way only: no two indexes fit the same question, and each has what the question asks for in its order.
 _INDEXES: Final = (
@@ -92,6 +95,8 @@ _INDEXES: Final = (
     "CREATE INDEX pacer_jobs_running ON {schema}.pacer_jobs (queue) WHERE state = 'running'",
     """CREATE INDEX pacer_jobs_expiry ON {schema}.pacer_jobs (queue, expires_at, seq)
     WHERE expires_at IS NOT NULL AND state = 'queued'""",
+    f"""CREATE INDEX pacer_jobs_kind ON {{schema}}.pacer_jobs (queue, task, ({HOME}))
+    WHERE started_at IS NULL AND ended_at IS NULL""",
     """CREATE UNIQUE INDEX pacer_jobs_unique ON {schema}.pacer_jobs (unique_key, queue)
     WHERE unique_key IS NOT NULL AND ended_at IS NULL""",
     "CREATE INDEX pacer_jobs_batch ON {schema}.pacer_jobs (queue, batch_id, state) WHERE batch_id IS NOT NULL",

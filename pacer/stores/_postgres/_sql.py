@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from pacer.stores._postgres._schema import HOME
 from pacer.stores._rows import COLUMNS as _COLUMNS
 from pacer.stores._rows import NAMED as _NAMED
 from pacer.stores._server._backend import FRONT
@@ -88,7 +89,20 @@ IN_ORDER: Final = (
     "ORDER BY sort_key, place LIMIT %(count)s::bigint"
 )
 NAMED_IN_ORDER: Final = f"SELECT {NAMED} {_READY} ORDER BY sort_key, place LIMIT %(count)s::bigint"
-AHEAD_OF: Final = f"SELECT count(*) {_READY} AND (sort_key, place) < (%(sort_key)s::float8, %(seq)s::bigint)"
+# So many are counted one by one in front of a job. Of one that is further back, those behind it are: it is mostly the
+# jobs that came last that are asked about.
+_NEAR: Final = 10_000
+AHEAD_OF: Final = f"""
+SELECT CASE WHEN near.number < {_NEAR} THEN near.number ELSE
+    (SELECT ready FROM {{schema}}.pacer_queues WHERE id = %(queue)s::integer)
+    - (SELECT count(*) {_READY} AND (sort_key, place) >= (%(sort_key)s::float8, %(seq)s::bigint))
+END FROM (
+    SELECT count(*) AS number FROM (
+        SELECT {_READY} AND (sort_key, place) < (%(sort_key)s::float8, %(seq)s::bigint)
+        ORDER BY sort_key, place LIMIT {_NEAR}
+    ) AS one
+) AS near
+"""
 DELAYED_BEFORE: Final = f"SELECT count(*) {_DELAYED} AND (due, seq) < (%(ready_at)s::float8, %(seq)s::bigint)"
 
 _BY_ID: Final = f"SELECT {COLUMNS} {_ANY_JOBS} AND id = ANY(%(ids)s::text[])"
@@ -102,8 +116,22 @@ FIND: Final = {
 
 OLDEST: Final = f"SELECT {COLUMNS} {_WAITING} ORDER BY arrival LIMIT %(count)s::bigint"
 EXPIRED: Final = f"SELECT {COLUMNS} {_EXPIRING} AND expires_at <= %(now)s::float8 ORDER BY expires_at, seq"
-KINDS: Final = f"SELECT DISTINCT task, home {_WAITING}"
-OF_KIND: Final = f"SELECT {COLUMNS} {_WAITING} AND task = %(task)s::text AND home IS NOT DISTINCT FROM %(home)s::text"
+_OF_KINDS: Final = f"{_JOBS} AND started_at IS NULL AND ended_at IS NULL"
+# From one kind to the next, past all the jobs of the same.
+KINDS: Final = f"""
+WITH RECURSIVE kind AS (
+    (SELECT task, {HOME} AS home {_OF_KINDS} ORDER BY task, {HOME} LIMIT 1)
+    UNION ALL
+    SELECT later.* FROM kind CROSS JOIN LATERAL (
+        SELECT task, {HOME} AS home {_OF_KINDS} AND (task, {HOME}) > (kind.task, kind.home)
+        ORDER BY task, {HOME} LIMIT 1
+    ) AS later
+)
+SELECT task, home FROM kind
+"""
+OF_KIND: Final = (
+    f"SELECT {COLUMNS} {_OF_KINDS} AND task = %(task)s::text AND {HOME} = coalesce('=' || %(home)s::text, '')"
+)
 BATCH: Final = f"SELECT state, count(*) {_JOBS} AND batch_id = %(batch)s::text GROUP BY state"
 WORKERS: Final = (
     "SELECT worker, alive_until, tasks FROM {schema}.pacer_workers "

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 import pytest
-from backend_contract import came, commit, content, ended, job, opened, started
+from backend_contract import BEFORE_ALL, came, commit, content, ended, job, opened, started
 
 from pacer.stores._postgres._backend import PostgresBackend
 from pacer.stores._server._backend import FRONT, Place
@@ -58,6 +58,9 @@ QUESTIONS: dict[str, Callable[[PostgresBackend], object]] = {
     "find by unique key": lambda one: one.find([], ["ready70", "due70", "ended70"]),
     "oldest": lambda one: one.oldest(5),
     "expired": lambda one: one.expired(1e9 + 15),
+    "ahead_of one of the last": lambda one: one.ahead_of((MANY - 5.0, 0)),
+    "kinds": lambda one: one.kinds(),
+    "of_kind": lambda one: one.of_kind("other", None),
     "batch": lambda one: one.batch("ready7"),
     "promote": lambda one: one.promote(20.0),
     "prune": lambda one: one.prune(math.inf, 10),
@@ -87,8 +90,17 @@ def test_no_question_reads_more_than_it_gives(asked, place):
         ask(asked)
         read[name] = rows_read(asked, place) - before
     assert asked._session.connect().info.backend_pid == process, "it goes on with the plans that it has made"
+    assert 10_000 < read.pop("ahead_of one of the last") < 10_400, "so many are counted from the front, and no more"
     assert {name: rows for name, rows in read.items() if rows > 400} == {}
     assert read["in_order"] >= FRONT, "what is read is counted"
+
+
+@pytest.mark.parametrize("place_of", [1, 9_999, 10_000, 10_001, MANY // 2, MANY - 1])
+def test_a_place_far_back_is_exact(asked, place, place_of):
+    place.ask(FILL, "ready", str(MANY))
+    place.ask(COUNT, MANY)
+    seq = asked.in_order(BEFORE_ALL, place_of + 1)[-1][14]
+    assert asked.ahead_of((float(seq), seq)) == place_of
 
 
 def rows_read(backend: PostgresBackend, place) -> int:
