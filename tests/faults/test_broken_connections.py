@@ -9,7 +9,7 @@ from pool import Pool
 from proxy import Proxy
 from servers import Server
 
-FAULTS = 60
+FAULTS = 30
 
 
 def test_nothing_is_lost_or_done_twice_whatever_connections_do(server: Server, workers: Pool) -> None:

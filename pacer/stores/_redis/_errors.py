@@ -70,6 +70,8 @@ def _text(error: Exception) -> str:
 def _kind(error: Exception) -> _Kind:
     if isinstance(error, redis.exceptions.AuthenticationError):
         return _ANSWERS["NOAUTH" if "required" in str(error).lower() else "WRONGPASS"]
+    if "max number of clients" in str(error):
+        return StoreUnavailableError, "Each open queue uses two connections: raise maxclients, or close some of others."
     if word := getattr(error, "status_code", None) or code(error):
         return _ANSWERS.get(word, (StoreError, ""))
     if isinstance(error, redis.exceptions.TimeoutError):
