@@ -24,7 +24,8 @@ class Entry:
     Attributes:
         what: "asked" for it and "acknowledged" or "refused" (by the producer), "claimed", "began", "ended" or "left"
             without an end (by the job itself), "settled" or "failed" for good, "again" later, "fenced" out,
-            "recovered"; of a worker "killed", "stopped" and "woken"; and some that only help to understand it.
+            "recovered", "cancelled" by somebody, or so it was wished; of a worker "killed", "stopped" and "woken"; and
+            some that only help to understand it.
         who: The worker; of "killed", "stopped" and "woken" the one that it was done to.
         job: Its id; empty if it is of none.
         at: When, on a clock that all of them share.
@@ -106,9 +107,11 @@ class History:
     def lost(self) -> Iterator[str]:
         """An acknowledged job has to be there, and to have had its end; nobody may have made one up."""
         asked = {entry.job for entry in self.of("asked")}
+        cancelled = {entry.job for entry in self.of("cancelled")}
         for job in {entry.job for entry in self.of("acknowledged")}:
-            if self.states.get(job) is not JobState.SUCCEEDED:
-                yield f"{job} was acknowledged and is {self.states.get(job, 'nowhere')}"
+            state = self.states.get(job)
+            if state is not JobState.SUCCEEDED and not (state is JobState.CANCELLED and job in cancelled):
+                yield f"{job} was acknowledged and is {state or 'nowhere'}"
         for job in {entry.job for entry in self.of("claimed")} - asked:
             yield f"{job} ran, and nobody had asked for it"
 

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,23 +102,29 @@ class Pool:
         # A line is no shorter than 60 bytes and few are longer than 120.
         self.until(lambda: self.log.stat().st_size >= size + 100 * count)
 
+    def linger(self, lines: int, seconds: float) -> None:
+        """Let so many more things happen, or fewer, if they do not come in this time."""
+        size, end = self.log.stat().st_size, time.monotonic() + seconds
+        until(lambda: self.log.stat().st_size >= size + 100 * lines or time.monotonic() >= end)
+
     def wait_for(self, what: str, count: int = 1, *, who: str | None = None, job: str | None = None) -> list[Entry]:
         """Wait until something has happened so often since `now`, to one worker or job or any. Returns when it did."""
-
-        def happened() -> list[Entry]:
-            with self.log.open() as file:
-                file.seek(self._from)
-                entries = [Entry(**json.loads(line)) for line in file if line.endswith("\n")]
-            return [one for one in entries if one.what == what and who in (None, one.who) and job in (None, one.job)]
-
         found: list[Entry] = []
 
         def enough() -> bool:
-            found[:] = happened()
+            seen = self.seen(what)
+            found[:] = [one for one in seen if who in (None, one.who) and job in (None, one.job)]
             return len(found) >= count
 
         self.until(enough)
         return found
+
+    def seen(self, what: str) -> list[Entry]:
+        """What has happened of this kind since `now`."""
+        with self.log.open() as file:
+            file.seek(self._from)
+            entries = [Entry(**json.loads(line)) for line in file if line.endswith("\n")]
+        return [one for one in entries if one.what == what]
 
     def now(self) -> None:
         """What has happened so far is not waited for."""

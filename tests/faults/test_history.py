@@ -68,6 +68,11 @@ def test_a_job_that_still_waits_was_lost() -> None:
     assert kinds(history(*GOOD, b=JobState.QUEUED)) == ["lost"]
 
 
+def test_a_job_that_is_cancelled_was_lost_unless_somebody_wished_it() -> None:
+    assert kinds(history(*GOOD[:6], *GOOD[6:8], b=JobState.CANCELLED)) == ["lost"]
+    assert kinds(history(*GOOD[:6], *GOOD[6:8], entry("cancelled", "", "b", 12), b=JobState.CANCELLED)) == []
+
+
 def test_a_job_that_nobody_asked_for_was_made_up() -> None:
     assert kinds(history(*GOOD, *course("c", "w1", 20, 21)[2:])) == ["lost"]
 
