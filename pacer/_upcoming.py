@@ -31,33 +31,34 @@ class Upcoming:
     """
 
     _now: Callable[[], float]
-    _waits: dict[str, _Wait] = attrs.field(init=False, factory=dict)
+    # Not by job: one that was lost and has been claimed again may be here twice.
+    _waits: set[_Wait] = attrs.field(init=False, factory=set)
 
     async def reached(self, record: JobRecord) -> bool:
         """Wait for the job's start. False: it was taken back, and is not to begin."""
         at = self._now() if record.started_at is None else record.started_at
-        lost = anyio.Event()
-        self._waits[record.id] = _Wait(record, at, lost)
-        while not lost.is_set() and (wait := at - self._now()) > 0:
+        mine = _Wait(record, at, anyio.Event())
+        self._waits.add(mine)
+        while mine in self._waits and (wait := at - self._now()) > 0:
             with anyio.move_on_after(max(wait, LEAST_SLEEP)):
-                await lost.wait()
-        return not lost.is_set() and self._waits.pop(record.id, None) is not None
+                await mine.lost.wait()
+        reached = mine in self._waits
+        self._waits.discard(mine)
+        return reached
 
     def take_back(self, until: float = math.inf) -> list[JobRecord]:
         """Take from their slots the jobs that were to start up to this time."""
-        found = [wait for wait in self._waits.values() if wait.at <= until]
+        found = sorted((wait for wait in self._waits if wait.at <= until), key=lambda wait: wait.at)
+        self._waits.difference_update(found)
         for wait in found:
-            del self._waits[wait.record.id]
             wait.lost.set()
         return [wait.record for wait in found]
 
     def cancel(self, record: JobRecord) -> bool:
         """If it is one of these, its function will not be called. Returns whether it is."""
-        wait = self._waits.get(record.id)
-        if wait is None or wait.record is not record:
-            return False
-        record.cancel_requested = True
-        return True
+        found = any(wait.record is record for wait in self._waits)
+        record.cancel_requested |= found
+        return found
 
     def __iter__(self) -> Iterator[JobRecord]:
-        return iter([wait.record for wait in self._waits.values()])
+        return iter([wait.record for wait in self._waits])

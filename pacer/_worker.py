@@ -180,7 +180,7 @@ class Worker:
 
     async def withdraw(self, until: float = math.inf) -> None:
         """Give back the jobs that have not begun and were to start up to this time: they may not any more."""
-        withdrawn = self._upcoming.take_back(until)
+        withdrawn = [*self._upcoming.take_back(until), *self._take_back_claimed(until)]
         if not withdrawn:
             return
         while not await self._release(withdrawn, begun=False):
@@ -189,6 +189,15 @@ class Worker:
             await anyio.sleep(STORE_RETRY)
         for record in withdrawn:
             self.forget(record)
+
+    def _take_back_claimed(self, until: float) -> list[JobRecord]:
+        """Those of them that no slot has taken yet, the claim having come back just now."""
+        if not self._claimed:
+            return []
+        now = self.ledger.now()
+        found = [one for one in self._claimed if one.started_at is not None and now < one.started_at <= until]
+        self._claimed = deque(one for one in self._claimed if one not in found)
+        return found
 
     async def _take(self) -> JobRecord | None:
         """The next job of those that have been claimed; None when no more are to be taken."""
@@ -243,7 +252,8 @@ class Worker:
             self._unsettled.discard(record)
         if settled is not None:
             self._announce_end(settled, outcome)
-        self.forget(record, ran=True)
+        # A start that was not used may be the next one's, which the last claim did not know.
+        self.forget(record, ran=not outcome.unused)
         if settled is not None:
             await self.withdraw(math.inf if settled.queue.paused else settled.queue.hold_until)
 

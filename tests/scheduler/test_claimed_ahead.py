@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import attrs
 import pytest
 
@@ -67,9 +68,9 @@ class DistantLedger:
         return there_and_back
 
 
-def distant(path: Path, **how: Any) -> Distant:
+def distant(path: Path, *, poll: float = 0.25, **how: Any) -> Distant:
     clock = asyncio.get_running_loop().time
-    return Distant(HeldStore(SqliteStore(path / "jobs.db", durability="process", clock=clock)), **how)
+    return Distant(HeldStore(SqliteStore(path / "jobs.db", durability="process", clock=clock, poll=poll)), **how)
 
 
 @attrs.define(eq=False)
@@ -246,6 +247,45 @@ def test_a_pause_gives_back_what_has_not_begun(tmp_path: Path) -> None:
     run_virtual(main)
     assert len(work.starts) == 5
     assert min(later - sooner for sooner, later in zip(work.starts[1:], work.starts[2:], strict=False)) >= 0.04 - 1e-6
+
+
+@pytest.mark.parametrize("moment", range(4))
+def test_nothing_begins_whose_time_had_not_come_before_a_pause_even_if_it_has_just_been_claimed(
+    moment: int, tmp_path: Path
+) -> None:
+    work, recorder = Work(takes=1.0), Recorder()
+
+    async def main() -> None:
+        one = Station.of(tmp_path, work, MinInterval(0.01), recorder)
+        async with one.scheduler:
+            await one.scheduler.pause()
+            await one.enqueue(5)
+            await one.scheduler.resume()
+            for _ in range(moment):
+                await anyio.lowlevel.checkpoint()
+            await one.scheduler.pause()
+            paused_at = one.scheduler._running.worker.ledger.now()
+            await anyio.sleep(10)
+            assert all(event.at <= paused_at for event in recorder.of(events.JobStarted))
+            assert (await one.scheduler.status()).pending == 5 - len(work.starts)
+
+    run_virtual(main)
+
+
+def test_a_start_that_a_cancelled_job_did_not_use_is_the_next_ones(tmp_path: Path) -> None:
+    work = Work(takes=0.001)
+
+    async def main() -> None:
+        one = Station.of(tmp_path, work, MinInterval(10), ahead=4.0, poll=60.0)
+        async with one.scheduler:
+            receipts = [await one.scheduler.enqueue(one.task) for _ in range(3)]
+            await anyio.sleep(8.5)
+            assert (await one.scheduler.job(receipts[1].job_id)).state is JobState.RUNNING
+            assert await one.scheduler.cancel(receipts[1].job_id)
+            await one.scheduler.drain()
+
+    run_virtual(main)
+    assert work.starts == pytest.approx([work.starts[0], work.starts[0] + 10], abs=0.01)
 
 
 def test_a_hold_gives_back_what_was_to_start_in_it(tmp_path: Path) -> None:
