@@ -15,7 +15,7 @@ from pacer._job import JobState
 from pacer.stores._redis import _scripts as scripts
 from pacer.stores._redis._keys import POSITIONS, Keys, kind_text, number_text
 from pacer.stores._redis._layout import LAYOUT, check_layout, check_server
-from pacer.stores._redis._rows import BATCH, STATE, rows_of, with_data
+from pacer.stores._redis._rows import BATCH, STATE, SeenRows, rows_of, with_data
 from pacer.stores._redis._scripts import Script
 from pacer.stores._redis._wire import Argument, Wire
 from pacer.stores._redis._writing import batch_field, commit_of
@@ -23,7 +23,8 @@ from pacer.stores._rows import NAMED, Row, storable_text
 from pacer.stores._server._backend import FRONT, Content, Head, JobExistsError, Key, Loaded, Writing
 
 _LOCK_LIFE: Final = 1.0
-_SHORTEST_WAIT, _LONGEST_WAIT = 0.001, 0.02
+# Whoever waits for the lock looks by itself this often: its holder may be gone.
+_WAIT: Final = "0.1"
 # So many jobs are moved or read in one step: a server does nothing else meanwhile.
 _AT_ONCE: Final = 1000
 _NAMED: Final = NAMED.count(",") + 1
@@ -49,6 +50,7 @@ class RedisBackend:
     _head: Head | None = attrs.field(init=False, default=None)
     """The last head that was read or written, and its stamp."""
     _stamp: str = attrs.field(init=False, default="")
+    _seen: SeenRows = attrs.field(init=False, factory=SeenRows)
     _locked: bool = attrs.field(init=False, default=False)
 
     @property
@@ -97,13 +99,12 @@ class RedisBackend:
         """None if somebody else has the lock, for as long as one can."""
         version, stamp = _NOTHING if self._head is None else (self._head.version, self._stamp)
         arguments = (str(version), stamp, self.worker, lock, str(int(_LOCK_LIFE * 1000)), str(FRONT))
-        pause, deadline = _SHORTEST_WAIT, time.monotonic() + _LOCK_LIFE
+        baton, deadline = self.keys.fixed[POSITIONS["baton"] - 1], time.monotonic() + _LOCK_LIFE
         while True:
             answer = self._run(scripts.LOAD, *arguments)
             if answer is not None or time.monotonic() > deadline:
                 return answer
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_WAIT)
+            self.wire.ask("BLPOP", baton, _WAIT)
 
     def _content(self, answer: Any) -> tuple[Head, Content]:
         fields, running, front, data, last, due, expiry, people = answer
@@ -126,9 +127,10 @@ class RedisBackend:
             arrivals=int(fields[9]),
             roster=int(fields[10]),
         )
+        rows = self._rows([*running, *front], self._seen.rows_of)
         content = Content(
-            running=[tuple(row) for row in self._rows(running)],
-            front=with_data(self._rows(front), data),
+            running=[tuple(row) for row in rows[: len(running)]],
+            front=with_data(rows[len(running) :], data),
             last=(float(last[1]), int(last[0], 16)) if last else None,
             next_due=float(due[1]) if due else None,
             next_expiry=float(expiry[1]) if expiry else None,
@@ -262,11 +264,12 @@ class RedisBackend:
         texts, data = self._run(script, *arguments, more=more)
         return with_data(self._rows(texts), data)
 
-    def _rows(self, texts: Sequence[bytes | None]) -> list[list[Any]]:
+    def _rows(self, texts: Sequence[bytes | None], rows_of: Any = rows_of) -> list[list[Any]]:
         if None in texts:
             msg = (
                 f"{self.name}: jobs of this queue are missing: somebody has removed them, or the server evicts keys "
                 f"(maxmemory-policy). Restore its data, or give another prefix."
             )
             raise CorruptStoreError(msg)
-        return rows_of(texts)  # type: ignore[arg-type]
+        found: list[list[Any]] = rows_of(texts)
+        return found

@@ -27,6 +27,7 @@ NAMES: Final = (
     "workers",  # hash: name -> until when it is alive, and what it can run
     "commits",  # hash: name of a worker -> number of its last commit, and when that was
     "lock",  # string: who holds it; it expires
+    "baton",  # list: one entry if the lock has been given up and nobody has tried for it since
 )
 POSITIONS: Final = {name: number for number, name in enumerate(NAMES, 1)}
 

@@ -12,7 +12,7 @@ from pacer.stores._redis._wire import Wire
 LAYOUT: Final = 1
 """Which version of the keys and of what they hold this is."""
 
-_SETS: Final = {"head": b"hash", "running": b"set", "kinds": b"set", "lock": b"string"}
+_SETS: Final = {"head": b"hash", "running": b"set", "kinds": b"set", "lock": b"string", "baton": b"list"}
 _SETS_OF: Final = {"ready": b"zset", "due": b"zset", "expiry": b"zset", "ended": b"zset"}
 _OLDEST: Final = (6, 2)
 

@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
+import attrs
+
 from pacer._job import ONE_REQUEST, JobRecord
 from pacer.stores._rows import PLAIN, Encoded, Row, encode, storable_text
 
@@ -88,12 +90,31 @@ def rows_of(texts: Sequence[bytes]) -> list[list[Any]]:
     return rows
 
 
+@attrs.define(eq=False)
+class SeenRows:
+    """The rows that were read last: of those that are read with each new head, most have not changed."""
+
+    _seen: dict[bytes, list[Any]] = attrs.field(init=False, factory=dict)
+
+    def rows_of(self, texts: Sequence[bytes]) -> list[list[Any]]:
+        """As the function: rows that nobody may change."""
+        seen = self._seen
+        new = [text for text in texts if text not in seen]
+        if new:
+            seen = {**seen, **dict(zip(new, rows_of(new), strict=True))}
+        self._seen = {text: seen[text] for text in texts}
+        return list(self._seen.values())
+
+
 def with_data(rows: Sequence[list[Any]], data: Sequence[bytes | None]) -> list[Row]:
     """The same with arguments, or results of what has ended."""
+    found = []
     for row, value in zip(rows, data, strict=True):
+        whole = row if value is None else row.copy()
         if value is not None:
-            row[_PAYLOAD if row[_ENDED_AT] is None else _RESULT] = data_value(value)
-    return [tuple(row) for row in rows]
+            whole[_PAYLOAD if row[_ENDED_AT] is None else _RESULT] = data_value(value)
+        found.append(tuple(whole))
+    return found
 
 
 def data_field(number: str, value: str | bytes | None) -> str:

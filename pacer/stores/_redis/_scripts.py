@@ -32,6 +32,17 @@ local function values(key, fields)
     return found
 end
 
+-- Whoever waits for the lock is woken, one at a time, those who came first before the others.
+local function unlock(token)
+    if redis.call('GET', lock) == token then
+        redis.call('DEL', lock)
+        if redis.call('EXISTS', baton) == 0 then
+            redis.call('RPUSH', baton, '')
+            redis.call('PEXPIRE', baton, 1000)
+        end
+    end
+end
+
 local function number(member)
     return tonumber(string.sub(member, 1, 12), 16)
 end
@@ -108,9 +119,6 @@ return {
 # go on when memory is full, and then commands: name, number of the key, how many arguments, the arguments.
 # Returns 0 if it was not as supposed, 1 when it is done, 2 if a new job is not new.
 WRITE: Final = Script("""
-local function unlock()
-    if ARGV[5] ~= '' and redis.call('GET', lock) == ARGV[5] then redis.call('DEL', lock) end
-end
 local at = 10
 local function taken(key)
     local count = tonumber(ARGV[at])
@@ -132,13 +140,11 @@ local time = redis.call('TIME')
 if supposed and ARGV[3] ~= '' then
     supposed = math.abs(time[1] + time[2] / 1000000 - tonumber(ARGV[3])) <= tonumber(ARGV[4])
 end
-if not supposed then
-    unlock()
-    return 0
-end
-if taken(ids) or taken(unique) then
-    unlock()
-    return 2
+local answer = supposed and 1 or 0
+if supposed and (taken(ids) or taken(unique)) then answer = 2 end
+if answer ~= 1 then
+    if ARGV[5] ~= '' then unlock(ARGV[5]) end
+    return answer
 end
 -- The server refuses for want of memory only before the first write, and only if that may need some.
 if ARGV[at] == '1' then redis.call('HDEL', head, '') end
@@ -155,13 +161,14 @@ while i <= #ARGV do
     i = last + 1
 end
 redis.call('HSET', commits, ARGV[8], ARGV[9] .. ' ' .. time[1])
-unlock()
+if ARGV[5] ~= '' then unlock(ARGV[5]) end
 if ARGV[7] ~= '' then redis.call('PUBLISH', ARGV[6], ARGV[7]) end
 return 1
 """)
 
+# Arguments: token.
 UNLOCK: Final = Script("""
-if redis.call('GET', lock) == ARGV[1] then redis.call('DEL', lock) end
+unlock(ARGV[1])
 """)
 
 # Arguments: now, how many at most, stamp. Returns how many.
