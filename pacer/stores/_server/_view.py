@@ -75,7 +75,7 @@ class ServerView:
     _next_expiry: float = attrs.field(init=False, default=math.inf)
     _unsure: bool = attrs.field(init=False, default=False)
     """Whether the next times at which a job is due or expires may be later than that."""
-    _people: int = attrs.field(init=False, default=1)
+    _people: int = attrs.field(init=False, default=0)
     _written: QueueState | None = attrs.field(init=False, default=None)
     _state_text: str = attrs.field(init=False, default="")
     _next_text: str = attrs.field(init=False, default="")
@@ -245,10 +245,11 @@ class ServerView:
 
     def written(self) -> None:
         """What was changed is committed, and nobody else has come in between."""
+        if not self._entered:
+            self._people += 1  # whoever was counted, this worker was not among them
         self._head, self._written, self._entered = self._new_head(), self.state, True
         self._state_text = self._next_text
         self.committed = self.commit
-        self._people = max(self._people, sum(said is not None for said in self.workers.changes.values()))
         self._front.written()
         self.end()
 
