@@ -126,6 +126,7 @@ class Worker:
             self.ended.fire_all()
         else:
             self.ended.fire(job_id)
+        self.changed.fire()
 
     async def _slot(self) -> None:
         try:
