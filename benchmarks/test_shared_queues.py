@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -49,25 +50,25 @@ def drain(url: str, jobs: int, workers: int, queues: Sequence[str], versions: Ve
 
 def run(workers: Sequence[tuple[str, ...]]) -> list[float]:
     """When each job began."""
-    command = [sys.executable, "-m", "benchmarks.shared_worker"]
-    processes = [
-        subprocess.Popen(
-            [*command, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parents[1],
-        )
-        for arguments in workers
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    starts = [start for process in processes for start in json.loads(process.communicate(timeout=300)[0])]
+    command, root = [sys.executable, "-m", "benchmarks.shared_worker"], Path(__file__).parents[1]
+    with ExitStack() as stack:
+        processes = []
+        for arguments in workers:
+            processes.append(
+                subprocess.Popen(
+                    [*command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root
+                )
+            )
+            stack.enter_context(processes[-1])
+            stack.callback(processes[-1].kill)
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        starts = [start for process in processes for start in json.loads(process.communicate(timeout=300)[0])]
     assert [process.returncode for process in processes] == [0] * len(processes)
     return sorted(starts)
 
