@@ -32,8 +32,9 @@ class RedisStore:
     hear of it by pub/sub. `pip install "pacer-scheduler[redis]"` installs the driver.
 
     What is acknowledged is as safe as the server keeps it. With `appendonly yes` and `appendfsync everysec` a crash of
-    Redis loses nothing, and one of its machine up to a second of acknowledged jobs and outcomes; `appendfsync always`
-    loses nothing and is slower. Without `appendonly`, or with a `maxmemory-policy` other than `noeviction`, jobs may
+    its machine loses about a second of acknowledged jobs and outcomes, two while the disk is slow, and a crash of Redis
+    alone what it had not handed to the system while the disk was slow; `appendfsync always` loses nothing and is
+    slower. Without `appendonly`, or with a `maxmemory-policy` other than `noeviction`, jobs may
     vanish: the scheduler reports it when it starts, with a `StoreAtRisk` event. A failover to a replica loses what
     had not reached it; no worker goes on from what is no longer there.
 
