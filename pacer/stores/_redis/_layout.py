@@ -25,9 +25,18 @@ def check_server(wire: Wire) -> tuple[str, ...]:
         raise
     except StoreError:
         return (f"{wire.name} does not let this user ask (INFO) whether it keeps what is written to it.",)
+    check_version(info.get("redis_version", ""), wire.name)
     if info.get("role") == "slave":
         raise read_only(wire.name)
     return tuple(f"{wire.name} {risk}" for risk in _risks(info, _fsync(wire)))
+
+
+def check_version(version: str, name: str) -> None:
+    """Raises a StoreError if it is known to be too old. Valkey says with which Redis it is compatible."""
+    numbers = version.split(".")[:2]
+    if len(numbers) == 2 and all(one.isdigit() for one in numbers) and tuple(map(int, numbers)) < _OLDEST:
+        msg = f"{name} is Redis {version}, and pacer needs {'.'.join(map(str, _OLDEST))} or later. Upgrade it."
+        raise StoreError(msg)
 
 
 def _info(wire: Wire) -> dict[str, str]:

@@ -18,6 +18,7 @@ from pacer._errors import (
 )
 from pacer.stores._redis._backend import RedisBackend
 from pacer.stores._redis._keys import Keys
+from pacer.stores._redis._layout import check_version
 from pacer.stores._redis._wire import Wire
 from pacer.stores._server._backend import Place
 
@@ -88,6 +89,14 @@ def test_a_user_with_the_least_rights_can_work(redis, redis_prefix):
     made.close()
     with pytest.raises(StoreError, match="may not do this"):
         backend(redis.url.replace(f":{PASSWORD}@", f"{redis_prefix}:secret@"), "elsewhere")
+
+
+def test_a_server_that_is_too_old_is_refused():
+    for version in ("", "6.2.0", "7.0.15", "10.0", "unstable"):
+        check_version(version, "redis://host")
+    for version in ("2.8.19", "5.0.7", "6.0.16"):
+        with pytest.raises(StoreError, match=rf"redis://host is Redis {version}, and pacer needs 6\.2"):
+            check_version(version, "redis://host")
 
 
 def test_a_server_as_it_should_be_has_no_risks(worker):
