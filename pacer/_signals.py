@@ -72,30 +72,44 @@ class Turn:
     """A lock whose waiters are served in order, and which costs next to nothing when there are none."""
 
     _taken: bool = attrs.field(init=False, default=False)
-    _waiters: deque[anyio.Event] = attrs.field(init=False, factory=deque)
+    _waiters: deque[_Waiter] = attrs.field(init=False, factory=deque)
 
-    async def take(self) -> None:
-        """Wait for the turn. If it returns, `give` must be called."""
+    async def take(self) -> bool:
+        """Wait for the turn. If it returns True, `give` must be called; False: it was called out of the line."""
         if not self._taken:
             self._taken = True
-            return
-        mine = anyio.Event()
+            return True
+        mine = _Waiter()
         self._waiters.append(mine)
         try:
-            await mine.wait()
+            await mine.served.wait()
         except BaseException:
-            if mine.is_set():  # handed over and cancelled at the same time
-                self.give()
-            else:
+            if not mine.served.is_set():
                 self._waiters.remove(mine)
+            elif mine.has_turn:  # handed over and cancelled at the same time
+                self.give()
             raise
+        return mine.has_turn
 
     def give(self) -> None:
         """Hand the turn to the next in line."""
         if self._waiters:
-            self._waiters.popleft().set()
+            following = self._waiters.popleft()
+            following.has_turn = True
+            following.served.set()
         else:
             self._taken = False
+
+    def call_out(self, count: int) -> None:
+        """Let so many of the line go on without the turn, all at once."""
+        for _ in range(min(count, len(self._waiters))):
+            self._waiters.popleft().served.set()
+
+
+@attrs.define(eq=False)
+class _Waiter:
+    served: anyio.Event = attrs.field(factory=anyio.Event)
+    has_turn: bool = False
 
 
 @attrs.define(eq=False)

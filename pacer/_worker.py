@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import anyio
@@ -146,20 +145,23 @@ class Worker:
                     if scope.cancel_called:  # its function returned all the same
                         break
                     ended, unfinished = unfinished, None
-                    await self._settle(ended, outcome)
+                    await self._settle(ended, outcome, scope)
                     await self._let_others_run()
             if unfinished is None:
                 return False
             if scope.cancelled_caught:
                 outcome = Outcome(OutcomeKind.IGNORED, error="cancelled while running")
             ended, unfinished = unfinished, None
-            await self._settle(ended, outcome)
+            with anyio.CancelScope() as scope:
+                await self._settle(ended, outcome, scope)
             return True
         except anyio.get_cancelled_exc_class():
             await self._give_back(unfinished)
             raise
 
     async def _let_others_run(self) -> None:
+        if self.ledger.poll is not None:  # each job has waited for the ledger
+            return
         now = self.ledger.now()
         if now - self._yielded_at >= LONGEST_RUN_WITHOUT_YIELD:
             await anyio.lowlevel.checkpoint()
@@ -204,19 +206,35 @@ class Worker:
         """The next job of those that have been claimed; None when no more are to be taken."""
         self._idle += 1
         try:
-            await self._turn.take()
-            try:
-                while not self._claimed and not self._stopping:
-                    await self._next_claim.wait()
-                    if not self._stopping:
-                        await self._claim()
-                return self._claimed.popleft() if self._claimed else None
-            finally:
-                self._turn.give()
+            while True:
+                if await self._turn.take():
+                    await self._at_the_front()
+                if self._claimed:
+                    return self._claimed.popleft()
+                if self._stopping:
+                    return None
         finally:
             self._idle -= 1
 
+    async def _at_the_front(self) -> None:
+        """Wait until there is a job for this slot, and perhaps for others."""
+        try:
+            while not self._claimed and not self._stopping:
+                await self._next_claim.wait()
+                if not self._stopping:
+                    await self._claim()
+        finally:
+            others = len(self._claimed) - 1
+            self._turn.call_out(others)
+            self._turn.give()
+        if others > 0 and self.ledger.poll is not None:
+            # They begin in the same turn of the event loop; what they have to write then shares a commit.
+            await anyio.lowlevel.checkpoint()
+
     async def _claim(self) -> None:
+        if self.ledger.poll is not None:
+            # Other jobs may have been settled by the same commit: their slots come in now, and one claim does for all.
+            await anyio.lowlevel.checkpoint()
         self._next_claim.begins()
         limit = self._idle
         try:
@@ -243,12 +261,15 @@ class Worker:
 
     # -- settle ------------------------------------------------------------------------------------------------------
 
-    async def _settle(self, record: JobRecord, outcome: Outcome) -> None:
-        """Write down how the run ended, however long the store takes to accept it, and tell everybody."""
+    async def _settle(self, record: JobRecord, outcome: Outcome, scope: anyio.CancelScope) -> None:
+        """Write down how the run ended, however long the store takes to accept it, and tell everybody.
+
+        `scope` is one around this call, which nobody cancels any more.
+        """
         if outcome.kind is OutcomeKind.SUCCEEDED:
             outcome = self._encode_result(record, outcome)
         try:
-            settled = await self._insist(record, outcome)
+            settled = await self._insist(record, outcome, scope)
         finally:
             self._unsettled.discard(record)
         if settled is not None:
@@ -258,23 +279,21 @@ class Worker:
         if settled is not None:
             await self.withdraw(math.inf if settled.queue.paused else settled.queue.hold_until)
 
-    async def _insist(self, record: JobRecord, outcome: Outcome) -> Settled | None:
+    async def _insist(self, record: JobRecord, outcome: Outcome, scope: anyio.CancelScope) -> Settled | None:
         while True:
+            # What a store has written must be told too, so a stop waits for the answer, but not for another try.
+            scope.shield = self.ledger.poll is not None
             try:
-                # What a store has written must be told too, so a stop waits for the answer, but not for another try.
-                with self._shield():
-                    return await self.ledger.settle(record, outcome, self._retry_of(record))
+                return await self.ledger.settle(record, outcome, self._retry_of(record))
             except LeaseLostError:
                 self.announce(events.OutcomeRefused(self.ledger.now(), record.id, record.task))
                 return None
             except Exception as error:
                 self._store_failed("settle", error)
+            finally:
+                scope.shield = False
             self._unsettled.add(record)
             await anyio.sleep(STORE_RETRY)
-
-    def _shield(self) -> AbstractContextManager[Any]:
-        """A shield against cancellation, unless the ledger is one that never waits."""
-        return nullcontext() if self.ledger.poll is None else anyio.CancelScope(shield=True)
 
     def _retry_of(self, record: JobRecord) -> Any:
         if record.retry is not None:

@@ -18,7 +18,7 @@ from pacer.testing import HeldStore, Recorder
 
 pytestmark = [pytest.mark.anyio, pytest.mark.asyncio_only]
 
-ANSWERS_AGAIN = 5.5
+ANSWERS_AGAIN = 4.5
 
 
 class SlowBeats:

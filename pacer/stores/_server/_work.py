@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -101,7 +100,7 @@ class Work:
 
     def requeue(self, job: JobRecord, fate: Fate, recoveries: int, now: float, arrival: int) -> None:
         """A job comes back into the queue."""
-        was, new = self._place(job), copy.copy(job)
+        was, new = self._place(job), job.copy()
         fate.apply(new)
         new.ready_at, new.recoveries = fate.ready_at, recoveries
         new.started_at = new.worker = None
@@ -109,7 +108,7 @@ class Work:
 
     def finish(self, job: JobRecord, fate: Fate, recoveries: int, now: float, result: Any) -> None:
         """A job has ended for good."""
-        was, new = self._place(job), copy.copy(job)
+        was, new = self._place(job), job.copy()
         fate.apply(new)
         new.ended_at, new.result, new.recoveries = now, result, recoveries
         new.payload = new.worker = None
@@ -148,7 +147,7 @@ class Work:
         """The job with this id."""
         change, running = self._changes.get(job_id), self._moment.running.get(job_id)
         if change is not None:
-            return copy.copy(change.job)
+            return change.job.copy()
         if running is not None:
             return self.with_payload(running)
         self._find([job_id], [])
@@ -157,7 +156,7 @@ class Work:
     def with_payload(self, job: JobRecord) -> JobRecord:
         """A copy with its arguments: what runs is kept without them."""
         self._find([job.id], [])
-        found, record = self._known[job.id], copy.copy(job)
+        found, record = self._known[job.id], job.copy()
         record.payload = None if found is None else found.payload
         return record
 
@@ -170,14 +169,14 @@ class Work:
         """The same, as far as it is known here."""
         change = self._changes.get(record.id)
         if change is not None:
-            return copy.copy(change.job)
+            return change.job.copy()
         found = self._known.get(record.id)
         return found if found is not None or record.unique is None else self._same_unique(record.unique)
 
     def _same_unique(self, unique: str) -> JobRecord | None:
         for change in self._changes.values():
             if change.job.unique == unique and change.place is not Place.ENDED:
-                return copy.copy(change.job)
+                return change.job.copy()
         found = self._known_unique.get(unique)
         return None if found is None or found.id in self._changes else found
 
