@@ -13,7 +13,6 @@ import sys
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -133,15 +132,16 @@ def test_four_workers_the_application_and_its_database_make_one_pace(papers: str
             rf"{len(calls)} calls in \d+\.\d s, \d+ refused\nat most \d+ in any second\n",
             terminals.run("python pace.py"),
         )
-        check_the_pace(terminals, [call["at"] for call in calls])
+        check_the_pace(papers, [call["at"] for call in calls])
         check_who_worked(workers, len(calls))
 
 
-def check_the_pace(terminals: Terminals, arrivals: Sequence[float]) -> None:
-    """In windows of 1 to 5 seconds, of what the queue says and of what the upstream saw."""
-    url = f"{terminals.url('8000')}/queue/jobs"
-    jobs = [answer("GET", f"{url}/8-{number}") for number in range(1, PAPERS + 1)]
-    starts = sorted(datetime.fromisoformat(job["started_at"]).timestamp() for job in jobs)
+def check_the_pace(papers: str, arrivals: Sequence[float]) -> None:
+    """In windows of 1 to 5 seconds, of what the queue has written down and of what the upstream saw."""
+    with psycopg.connect(f"postgresql://papers:choose-another@{papers}") as application:
+        rows = application.execute("SELECT started_at FROM pacer.pacer_jobs ORDER BY started_at").fetchall()
+    starts = [at for (at,) in rows]
+    assert len(starts) == PAPERS
     for window in range(1, 6):
         allowed = math.floor((window + 0.01) * RATE) + 1
         assert most_within(window, starts) <= allowed
@@ -155,7 +155,25 @@ def check_who_worked(workers: Sequence[Process], calls: int) -> None:
         worker.signal(signal.SIGINT)
     assert [worker.wait() for worker in workers] == [0] * len(workers)
     lines = "\n".join(worker.last_line for worker in workers)
-    runs = [int(count) for count in re.findall(r"^pacer worker: stopped by SIGINT after (\d+) run", lines, re.MULTILINE)]
+    runs = [int(count) for count in re.findall(r"^pacer worker: stopped by SIGINT after (\d+) run", lines, re.M)]
     assert len(runs) == len(workers)
     assert sum(runs) == calls
     assert sum(count > 0 for count in runs) >= 2
+
+
+def test_the_lines_of_the_page_make_it_an_application_on_redis(redis: RedisServer, tmp_path: Path) -> None:
+    (changed,) = re.findall(r"^\| Redis .* \| `(store=.*?)`, from `(\S+)` \|", PAGE, re.MULTILINE)
+    line, module = changed
+    store = line.removeprefix("store=").partition("(")[0]
+    terminals = Terminals.opened(tmp_path, "")
+    main = (tmp_path / "main.py").read_text(encoding="utf-8")
+    main = re.sub(r"^from pacer.stores.*$", f"from {module} import {store}", main, flags=re.MULTILINE)
+    main = re.sub(r"store=.*\)", line, main)
+    (tmp_path / "main.py").write_text(main, encoding="utf-8")
+    with terminals.running("pacer worker main:scheduler", "worker.log", PACER_STORE=redis.url) as worker:
+        worker.wait_for("tasks: analyse")
+        worker.signal(signal.SIGINT)
+        assert worker.wait() == 0
+    assert f"queue 'default' in {store}(redis://:***@127.0.0.1:{redis.port}/0)" in worker.said
+    assert PASSWORD not in worker.said
+    assert worker.last_line == "pacer worker: stopped by SIGINT after 0 runs"

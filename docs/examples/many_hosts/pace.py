@@ -1,4 +1,7 @@
-"""How often the upstream was called: python pace.py http://127.0.0.1:8766"""
+"""How often the upstream was called.
+
+python pace.py http://127.0.0.1:8766
+"""
 
 import json
 import sys
