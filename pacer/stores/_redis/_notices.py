@@ -13,7 +13,7 @@ import redis.exceptions
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from pacer.stores._redis._wire import keepalive
+from pacer.stores._redis._wire import SETTLED, keepalive
 
 # A connection over which nothing has come for so long is asked whether it is still there.
 _QUIET: Final = 10.0
@@ -53,10 +53,9 @@ class RedisNotices:
             self.url,
             socket_connect_timeout=self.connect_timeout,
             socket_timeout=self.connect_timeout,
-            protocol=2,
-            retry=Retry(NoBackoff(), 0),
             **keepalive(self.url),
         )
+        client.connection_pool.connection_kwargs.update(SETTLED, retry=Retry(NoBackoff(), 0))
         async with client, client.pubsub() as pubsub:
             await pubsub.subscribe(self.channel)
             await self._answer(pubsub, "subscribe")

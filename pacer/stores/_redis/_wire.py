@@ -24,6 +24,8 @@ except ImportError:
 
 # Unless the URL says otherwise (`?socket_timeout=...`).
 _ANSWER_WITHIN: Final = 5.0
+# Whatever the URL says: in which form answers come.
+SETTLED: Final = {"protocol": 2, "decode_responses": False, "health_check_interval": 0, "retry_on_timeout": False}
 # A connection that has been idle for so long is looked at before anything is sent that must not be sent twice.
 _IDLE: Final = 1.0
 _MOST_MOVES: Final = 5
@@ -135,11 +137,9 @@ class Wire:
                 self.url,
                 socket_connect_timeout=self.connect_timeout,
                 socket_timeout=_ANSWER_WITHIN,
-                protocol=2,
-                retry=Retry(NoBackoff(), 0),
                 **keepalive(self.url),
             )
-            pool.connection_kwargs.update(self._node)
+            pool.connection_kwargs.update(SETTLED, retry=Retry(NoBackoff(), 0), **self._node)
             connection: Any = pool.make_connection()
             connection.connect()
             self._connection = connection

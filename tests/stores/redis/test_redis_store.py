@@ -54,6 +54,25 @@ def test_redis_needs_asyncio(redis, redis_prefix):
 @pytest.mark.anyio
 @pytest.mark.asyncio_only
 @pytest.mark.real_time
+async def test_options_of_the_driver_in_the_url_do_no_harm(redis, redis_prefix):
+    options = "protocol=3&decode_responses=True&retry_on_timeout=True&health_check_interval=1&socket_timeout=3"
+    store = RedisStore(f"{redis.url}?{options}", prefix=redis_prefix)
+    done = anyio.Event()
+
+    async def work() -> None:
+        done.set()
+
+    async with Scheduler(queue=BoundedQueue(5), store=store) as other:
+        other.task(name="work")(work)
+        async with Scheduler(queue=BoundedQueue(5), store=store, worker_concurrency=0) as scheduler:
+            scheduler.task(name="work")(work)
+            await scheduler.wait(await scheduler.enqueue(work))
+    assert done.is_set()
+
+
+@pytest.mark.anyio
+@pytest.mark.asyncio_only
+@pytest.mark.real_time
 async def test_large_arguments_and_results_are_refused(redis, redis_prefix):
     scheduler = Scheduler(
         queue=BoundedQueue(50), pacing=Unpaced(), store=RedisStore(redis.url, prefix=redis_prefix, max_payload=1000)
