@@ -68,6 +68,10 @@ class GroupCommit:
     _staged: list[Operation[Any]] = attrs.field(init=False, factory=list)
     _closed: bool = attrs.field(init=False, default=False)
     _flusher: asyncio.Task[None] | None = attrs.field(init=False, default=None)
+    _title: str = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._title = f"pacer: {self.thread.name}"
 
     async def close(self) -> None:
         """Do what has been asked for, then disconnect."""
@@ -99,7 +103,7 @@ class GroupCommit:
         operation.future = loop.create_future()
         self._staged.insert(place, operation)
         if self._flusher is None:
-            self._flusher = loop.create_task(self._flush(), name=f"pacer: {self.thread.name}")
+            self._flusher = loop.create_task(self._flush(), name=self._title)
 
     def _undo(self, operation: Operation[Any]) -> None:
         if operation.done and operation.undo is not None:
