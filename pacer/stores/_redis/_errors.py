@@ -53,6 +53,8 @@ _ANSWERS: Final[dict[str, _Kind]] = {
     "MOVED": (StoreUnavailableError, "The cluster sends from node to node: try again soon."),
     "CROSSSLOT": (StoreError, "The server does not keep the keys of one queue together as a cluster does."),
 }
+# Versions of the driver differ in whether "MOVED" and the slot are a part of the text.
+_NODE: Final = re.compile(r"(\S*):(\d+)$")
 _WORD: Final = re.compile(rf"(?<![A-Za-z])({'|'.join(_ANSWERS)})(?= |$)")
 
 
@@ -102,6 +104,15 @@ _TYPES: Final[dict[type[Exception], str]] = {
     redis.exceptions.MovedError: "MOVED",
     redis.exceptions.AskError: "ASK",
 }
+
+
+def moved_to(error: redis.exceptions.ResponseError) -> dict[str, str | int] | None:
+    """Where a cluster says that the queue is: host and port, or the port if the host is the same. None: it does not."""
+    place = _NODE.search(str(error)) if code(error) == "MOVED" else None
+    if place is None:
+        return None
+    host, port = place.groups()
+    return {"port": int(port), **({"host": host} if host else {})}
 
 
 def read_only(name: str) -> ReadOnlyStoreError:

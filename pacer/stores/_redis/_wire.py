@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from pacer.stores._from_url import redacted
-from pacer.stores._redis._errors import code, shown, store_error
+from pacer.stores._redis._errors import code, moved_to, shown, store_error
 from pacer.stores._redis._scripts import Script
 
 _pack: Any
@@ -119,9 +119,11 @@ class Wire:
         for _ in range(_MOST_MOVES):
             try:
                 return self._sent(command)
-            except redis.exceptions.MovedError as error:
-                host = {"host": error.host} if error.host else {}
-                self._node = {**self._node, **host, "port": int(error.port)}
+            except redis.exceptions.ResponseError as error:
+                node = moved_to(error)
+                if node is None:
+                    raise
+                self._node = {**self._node, **node}
                 self.close()
         return self._sent(command)
 

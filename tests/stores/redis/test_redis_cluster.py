@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 from backends import backend, came, client, commit, ended, ids, job
 from redis.crc import key_slot
 from servers import PASSWORD, RedisServer
 from waiting import until
 
+from pacer import BoundedQueue, Scheduler
 from pacer.stores._redis._keys import Keys
+from pacer.stores.redis import RedisStore
 
 NAMES = ["default", "mails {urgent}", "}{", "", "ä ö", "a:b/c%20", "\ud800", "x" * 200]
 
@@ -60,3 +63,25 @@ def test_the_node_that_has_a_queue_is_found_by_any_other(cluster):
         assert (mine.prune(10.0, 5), mine.kinds(), mine.workers()) == (2, [], [("a", 9.0, "[]")])
         mine.close()
         theirs.close()
+
+
+@pytest.mark.anyio
+@pytest.mark.asyncio_only
+@pytest.mark.real_time
+async def test_workers_hear_of_each_other_across_nodes(cluster, redis_prefix):
+    started = anyio.Event()
+
+    async def work() -> None:
+        started.set()
+
+    def scheduler(node: RedisServer, slots: int | None) -> Scheduler:
+        store = RedisStore(node.url, prefix=redis_prefix, poll=3600)
+        made = Scheduler(queue=BoundedQueue(5), store=store, worker_concurrency=slots)
+        made.task(name="work")(work)
+        return made
+
+    one, other = cluster
+    async with scheduler(one, 0) as producer, scheduler(other, None):
+        with anyio.fail_after(30):
+            await producer.wait(await producer.enqueue(work))
+    assert started.is_set()
