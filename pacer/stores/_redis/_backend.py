@@ -44,7 +44,7 @@ class RedisBackend:
     keys: Keys
     worker: str
     risks: tuple[str, ...] = attrs.field(init=False, default=())
-    """What may be lost with the server as it is set up, in sentences; looked at whenever it is connected to anew."""
+    """What may be lost with the server as it is set up, in sentences; it was looked at when the queue was opened."""
     _token: str = attrs.field(init=False, factory=lambda: secrets.token_hex(8))
     _commits: int = attrs.field(init=False, default=0)
     _head: Head | None = attrs.field(init=False, default=None)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from pacer._errors import CorruptStoreError, NewerSchemaError, NotOurStoreError, StoreError, StoreUnavailableError
 from pacer.stores._redis._errors import read_only
 from pacer.stores._redis._keys import NAMES, Keys
+from pacer.stores._redis._scripts import LOOK
 from pacer.stores._redis._wire import Wire
 
 LAYOUT: Final = 1
@@ -81,11 +82,10 @@ def _risks(info: dict[str, str], fsync: str | None) -> list[str]:
 
 def check_layout(wire: Wire, keys: Keys) -> None:
     """Raises a StoreError if under the queue's keys is anything but a queue of this version."""
-    types = {name: wire.ask("TYPE", key) for name, key in zip(NAMES, keys.fixed, strict=True)}
+    types, layout = wire.run(LOOK, keys.fixed, (), again=True)
     shown = keys.fixed[0].decode()
-    wrong = [name for name, found in types.items() if found not in (b"none", _type(name))]
-    layout: Any = None if "head" in wrong else wire.ask("HGET", keys.fixed[0], "layout")
-    if wrong or (types["head"] != b"none" and layout is None):
+    wrong = [name for name, found in zip(NAMES, types, strict=True) if found not in (b"none", _type(name))]
+    if wrong or (types[0] != b"none" and layout is None):
         kind, what = (CorruptStoreError, "") if layout else (NotOurStoreError, "something else than a queue of pacer")
         what = what or f"things of other kinds ({', '.join(wrong)})"
         msg = f"{wire.name}: {shown} and the keys beside it hold {what}; nothing was changed. Give another prefix."

@@ -79,6 +79,13 @@ class Script:
         object.__setattr__(self, "sha", hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
+# Returns of each key what it is, and the version of the layout if there is one.
+LOOK: Final = Script("""
+local types = {}
+for i = 1, USUAL do types[i] = redis.call('TYPE', KEYS[i]).ok end
+return {types, types[1] == 'hash' and redis.call('HGET', head, 'layout')}
+""")
+
 # Arguments: version of the layout, version, stamp, state, parts. Returns the layout that is there.
 CREATE: Final = Script("""
 local found = redis.call('HGET', head, 'layout')
