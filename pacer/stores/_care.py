@@ -10,7 +10,7 @@ import attrs
 
 from pacer._job import JobRecord, JobState
 from pacer.stores._parts import LEFT_BEHIND
-from pacer.stores._queue import Ending, StoredQueue
+from pacer.stores._queue import AT_ONCE, Ending, StoredQueue
 from pacer.stores._seams import Workers
 
 # Finished jobs removed at a time; more would keep others from writing.
@@ -80,11 +80,13 @@ class Care:
         changed = self._recover_running(alive, known)
         # What waits is looked through only if somebody may have left since the last time, or a job has come in that
         # the worker which brought it cannot run.
+        more = False
         if gone or self.looked_at != (view.roster, known):
-            changed += self._recover_waiting(alive, known)
+            waiting = self._recover_waiting(alive, known)
+            changed, more = changed + waiting, len(waiting) == AT_ONCE
             for worker in gone:
                 self.goodbye(worker)
-        return changed, (view.roster, known)
+        return changed, None if more else (view.roster, known)
 
     def _retire(self) -> list[JobRecord]:
         """Leave all to those who have taken the queue over, but for waiting jobs that only this worker could run."""
@@ -93,7 +95,7 @@ class Care:
         changed = []
         for task, home in queue.table.kinds():
             if home == queue.worker:
-                for job, delayed in queue.table.of_kind(task, home):
+                for job, delayed in queue.table.of_kind(task, home, AT_ONCE):
                     queue.finish(job, delayed, JobState.STALE, LEFT_BEHIND)
                     changed.append(job)
         return changed
@@ -116,11 +118,12 @@ class Care:
         return changed
 
     def _recover_waiting(self, alive: dict[str, frozenset[str]], known: frozenset[str]) -> list[JobRecord]:
-        changed = []
+        """At most `AT_ONCE` of those that nobody can run; the others the next time."""
+        changed = list[JobRecord]()
         for task, home in self._queue.table.kinds():
             if task in known if home is None else home in alive:
                 continue
-            for job, delayed in self._queue.table.of_kind(task, home):
+            for job, delayed in self._queue.table.of_kind(task, home, AT_ONCE - len(changed)):
                 self._queue.view.removed(job, delayed)
                 changed.append(self._apply(job, runnable=False))
         return changed

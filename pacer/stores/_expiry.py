@@ -53,6 +53,7 @@ class Expiry:
             if not writes:
                 return True
             self.doing.arriving = take_in(self._queue, stage)
+        self._queue.overdue = False
         if view.next_expiry() > view.now:
             return write_needed
         if writes:

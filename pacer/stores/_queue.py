@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -17,6 +17,10 @@ from pacer.stores._rows import Encoded, decode, encode, storable_text
 from pacer.stores._seams import Jobs, View
 
 _EMPTY = When(math.inf, on_event=True, reason="nothing waits")
+
+AT_ONCE: Final = 2000
+"""So many waiting jobs leave in one transaction, unless somebody asks for more: others must not have to wait for all
+that may leave at the same time, nor a server to be told of it in one go."""
 _TASK, _HOME, _KEY = 1, 3, 4
 
 
@@ -71,6 +75,8 @@ class StoredQueue:
     """Until when the others take this worker to be alive, if it is not heard of again."""
     ahead: float = 0.0
     """Seconds ahead of the clock for which start times are given out, if the pacing policy allows it."""
+    overdue: bool = False
+    """Whether jobs may wait that have expired: they were too many for this transaction."""
 
     @property
     def rules(self) -> Rules:
@@ -115,6 +121,7 @@ class StoredQueue:
             if not certain and self.table.same(fresh[0]) is not None:
                 return []
             raise
+        drop = min(drop, len(fresh) + AT_ONCE)  # more are asked for where the queue has become smaller
         return self.drop(drop) if drop and (certain or self.table.same(fresh[0]) is None) else []
 
     def _added(self, record: JobRecord, encoded: Encoded, new: bool) -> Added:
@@ -177,6 +184,8 @@ class StoredQueue:
         """Take jobs from the front, as far as the rules let them start now, or a moment ahead."""
         self.view.check_in_charge()
         view, now = self.view, self.view.now
+        if self.overdue:
+            return Claimed([], When(now, reason="jobs that have expired leave first"), now)
         ahead = self.ahead if self.rules.starts_ahead else 0.0
         jobs: list[JobRecord] = []
         upcoming, blocked, on_event = _EMPTY, set[str | None](), False
@@ -314,11 +323,12 @@ class StoredQueue:
         view.added(job, fate.ready_at)
 
     def expire(self) -> list[JobRecord]:
-        """Take out the waiting jobs whose time to start is over."""
+        """Take out the waiting jobs whose time to start is over; of many, the first `AT_ONCE`."""
         jobs = []
-        for job, delayed in self.table.expired(self.view.now):
+        for job, delayed in self.table.expired(self.view.now, AT_ONCE):
             self.finish(job, delayed, JobState.EXPIRED, EXPIRED)
             jobs.append(job)
+        self.overdue = len(jobs) >= AT_ONCE
         return jobs
 
     def finish(self, job: JobRecord, delayed: bool, state: JobState, error: str) -> None:

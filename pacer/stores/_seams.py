@@ -56,14 +56,14 @@ class Jobs(Protocol):
     def oldest_at(self) -> float | None:
         """When the job that has waited longest was enqueued."""
 
-    def expired(self, now: float) -> list[tuple[JobRecord, bool]]:
-        """The waiting jobs whose time to start is over, and whether they are delayed."""
+    def expired(self, now: float, limit: int) -> list[tuple[JobRecord, bool]]:
+        """The first waiting jobs whose time to start is over, and whether they are delayed."""
 
     def kinds(self) -> list[tuple[str, str | None]]:
         """The tasks and homes of all that wait."""
 
-    def of_kind(self, task: str, home: str | None) -> list[tuple[JobRecord, bool]]:
-        """The waiting jobs of this task and home, and whether they are delayed."""
+    def of_kind(self, task: str, home: str | None, limit: int) -> list[tuple[JobRecord, bool]]:
+        """Some waiting jobs of this task and home, as many as there are up to a limit; and whether they are delayed."""
 
     def batch(self, batch_id: str) -> dict[JobState, int]:
         """How many jobs of the batch are in which state."""

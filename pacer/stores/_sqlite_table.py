@@ -32,8 +32,8 @@ _WAITING: Final = "FROM pacer_jobs WHERE queue = ? AND arrival IS NOT NULL"
 _BY_ID: Final = f"SELECT {COLUMNS} FROM pacer_jobs WHERE queue = ? AND id = ?"
 _BY_UNIQUE: Final = f"SELECT {COLUMNS} FROM pacer_jobs WHERE queue = ? AND unique_key = ? AND ended_at IS NULL"
 _OLDEST: Final = f"SELECT {COLUMNS}, due {_WAITING} ORDER BY arrival LIMIT ?"
-_EXPIRED: Final = f"SELECT {COLUMNS}, due {_WAITING} AND expires_at <= ? ORDER BY expires_at, seq"
-_OF_KIND: Final = f"SELECT {COLUMNS}, due {_WAITING} AND task = ? AND home IS ?"
+_EXPIRED: Final = f"SELECT {COLUMNS}, due {_WAITING} AND expires_at <= ? ORDER BY expires_at, seq LIMIT ?"
+_OF_KIND: Final = f"SELECT {COLUMNS}, due {_WAITING} AND task = ? AND home IS ? LIMIT ?"
 _PROMISE: Final = "UPDATE pacer_jobs SET promised_low = ?, promised_high = ? WHERE seq = ?"
 _START: Final = (
     "UPDATE pacer_jobs SET state = 'running', started_at = ?, worker = ?, fence = ?, lease_until = ?, "
@@ -221,17 +221,17 @@ class JobTable:
         row = self.cursor.execute(f"SELECT created_at {_WAITING} ORDER BY arrival LIMIT 1", (self.queue,)).fetchone()
         return None if row is None else row[0]
 
-    def expired(self, now: float) -> list[tuple[JobRecord, bool]]:
-        """The waiting jobs whose time to start is over, and whether they are delayed."""
-        return _with_delay(self.cursor.execute(_EXPIRED, (self.queue, now)).fetchall())
+    def expired(self, now: float, limit: int) -> list[tuple[JobRecord, bool]]:
+        """The first waiting jobs whose time to start is over, and whether they are delayed."""
+        return _with_delay(self.cursor.execute(_EXPIRED, (self.queue, now, limit)).fetchall())
 
     def kinds(self) -> list[tuple[str, str | None]]:
         """The tasks and homes of all that wait."""
         return self.cursor.execute(f"SELECT DISTINCT task, home {_WAITING}", (self.queue,)).fetchall()
 
-    def of_kind(self, task: str, home: str | None) -> list[tuple[JobRecord, bool]]:
-        """The waiting jobs of this task and home, and whether they are delayed."""
-        return _with_delay(self.cursor.execute(_OF_KIND, (self.queue, task, home)).fetchall())
+    def of_kind(self, task: str, home: str | None, limit: int) -> list[tuple[JobRecord, bool]]:
+        """Some waiting jobs of this task and home, as many as there are up to a limit; and whether they are delayed."""
+        return _with_delay(self.cursor.execute(_OF_KIND, (self.queue, task, home, limit)).fetchall())
 
     def batch(self, batch_id: str) -> dict[JobState, int]:
         """How many jobs of the batch are in which state."""

@@ -500,9 +500,9 @@ def jobs_that_expire_are_found_by_their_time(make: Make) -> None:
     )
     commit(a, started(job(4, expires_at=1.0)))
     assert content(a).next_expiry == 10.0
-    assert ids(a.expired(20.0)) == ["j2", "j3"]
+    assert ids(a.expired(20.0, 5000)) == ["j2", "j3"]
     commit(a, ended(job(2), Place.DELAYED), ended(job(1)), ended(job(3)))
-    assert (content(a).next_expiry, ids(a.expired(1e9))) == (None, [])
+    assert (content(a).next_expiry, ids(a.expired(1e9, 5000))) == (None, [])
 
 
 @check
@@ -523,8 +523,8 @@ def kinds_are_those_of_waiting_jobs(make: Make) -> None:
     commit(a, *(came(one, Place.DELAYED if one.seq == 2 else Place.READY) for one in jobs))
     commit(a, started(jobs[4]), ended(jobs[5]))
     assert sorted(a.kinds(), key=str) == [("other", None), ("work", "x"), ("work", None)]
-    assert sorted(ids(a.of_kind("work", None))) == ["j1", "j4"]
-    assert [ids(a.of_kind("work", "x")), ids(a.of_kind("other", None))] == [["j3"], ["j2"]]
+    assert sorted(ids(a.of_kind("work", None, 5000))) == ["j1", "j4"]
+    assert [ids(a.of_kind("work", "x", 5000)), ids(a.of_kind("other", None, 5000))] == [["j3"], ["j2"]]
 
 
 @check

@@ -34,6 +34,8 @@ from pacer.stores._server._backend import (
 
 _HEAD: Final = [field.name for field in attrs.fields(Head)]
 _LONGEST_NOTICE: Final = 8000
+# So many delayed jobs become ready in one statement: it has to end well before the time-out.
+_AT_ONCE: Final = 5000
 _JOBS_TABLE: Final = "pacer_jobs"
 
 
@@ -222,13 +224,12 @@ class PostgresBackend:
         self._session.end()
 
     def promote(self, now: float) -> None:
-        """Make the delayed jobs ready that are due by then, under the lock if there is one."""
+        """Make the delayed jobs ready that are due by then, or the first of them, under the lock if there is one."""
         session, number = self._session, self._number()
-        promote = self._bound(_writing.PROMOTE, queue=number, now=now, stamp=self._next_stamp())
-        if session.in_transaction:
-            session.rows(promote)
-        else:
-            session.begin([self._bound(_sql.LOCK, queue=number), promote])
+        promote = self._bound(_writing.PROMOTE, queue=number, now=now, stamp=self._next_stamp(), limit=_AT_ONCE)
+        locked = session.in_transaction
+        rows = session.rows(promote) if locked else session.begin([self._bound(_sql.LOCK, queue=number), promote])
+        if not locked or rows[0][0] == _AT_ONCE:
             session.end()
 
     def prune(self, older_than: float, limit: int) -> int:
@@ -267,17 +268,17 @@ class PostgresBackend:
         """Rows (`COLUMNS`) of the jobs that have waited longest, by arrival."""
         return self._jobs(_sql.OLDEST, count=count)
 
-    def expired(self, now: float) -> Sequence[Row]:
-        """Rows (`COLUMNS`) of the waiting jobs whose time to start is over, by that time."""
-        return self._jobs(_sql.EXPIRED, now=now)
+    def expired(self, now: float, limit: int) -> Sequence[Row]:
+        """Rows (`COLUMNS`) of the first waiting jobs whose time to start is over, by that time."""
+        return self._jobs(_sql.EXPIRED, now=now, limit=limit)
 
     def kinds(self) -> Sequence[tuple[str, str | None]]:
         """The tasks and homes of all that wait."""
         return [(task, home[1:] if home else None) for task, home in self._ask(_sql.KINDS)]
 
-    def of_kind(self, task: str, home: str | None) -> Sequence[Row]:
-        """Rows (`COLUMNS`) of the waiting jobs of this task and home."""
-        return self._jobs(_sql.OF_KIND, task=task, home=home)
+    def of_kind(self, task: str, home: str | None, limit: int) -> Sequence[Row]:
+        """Rows (`COLUMNS`) of waiting jobs of this task and home: of all, or of as many as the limit says."""
+        return self._jobs(_sql.OF_KIND, task=task, home=home, limit=limit)
 
     def batch(self, batch_id: str) -> Mapping[str, int]:
         """How many jobs of the batch are in which state."""

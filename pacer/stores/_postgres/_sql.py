@@ -115,7 +115,9 @@ FIND: Final = {
 """By whether ids are asked for, and whether unique keys are."""
 
 OLDEST: Final = f"SELECT {COLUMNS} {_WAITING} ORDER BY arrival LIMIT %(count)s::bigint"
-EXPIRED: Final = f"SELECT {COLUMNS} {_EXPIRING} AND expires_at <= %(now)s::float8 ORDER BY expires_at, seq"
+EXPIRED: Final = (
+    f"SELECT {COLUMNS} {_EXPIRING} AND expires_at <= %(now)s::float8 ORDER BY expires_at, seq LIMIT %(limit)s::bigint"
+)
 _OF_KINDS: Final = f"{_JOBS} AND started_at IS NULL AND ended_at IS NULL"
 # From one kind to the next, past all the jobs of the same.
 KINDS: Final = f"""
@@ -130,7 +132,8 @@ WITH RECURSIVE kind AS (
 SELECT task, home FROM kind
 """
 OF_KIND: Final = (
-    f"SELECT {COLUMNS} {_OF_KINDS} AND task = %(task)s::text AND {HOME} = coalesce('=' || %(home)s::text, '')"
+    f"SELECT {COLUMNS} {_OF_KINDS} AND task = %(task)s::text AND {HOME} = coalesce('=' || %(home)s::text, '') "
+    "LIMIT %(limit)s::bigint"
 )
 BATCH: Final = f"SELECT state, count(*) {_JOBS} AND batch_id = %(batch)s::text GROUP BY state"
 WORKERS: Final = (

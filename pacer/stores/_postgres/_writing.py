@@ -128,14 +128,17 @@ class Shape:
 # The head is locked already.
 PROMOTE: Final = """
 WITH moved AS (
-    UPDATE {schema}.pacer_jobs SET due = NULL, place = seq WHERE queue = %(queue)s AND due <= %(now)s RETURNING 1
+    UPDATE {schema}.pacer_jobs SET due = NULL, place = seq WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM {schema}.pacer_jobs WHERE queue = %(queue)s AND due <= %(now)s
+        ORDER BY due, seq LIMIT %(limit)s
+    )) RETURNING 1
 ), counted AS (
     SELECT count(*) AS number FROM moved
 )
 UPDATE {schema}.pacer_queues SET
     version = version + 1, stamp = %(stamp)s, ready = ready + number, delayed = delayed - number,
     clock_at = greatest(clock_at, %(now)s)
-FROM counted WHERE id = %(queue)s
+FROM counted WHERE id = %(queue)s RETURNING number
 """
 
 # Two that do this at once do not wait for each other. What is known of workers that have left goes, too.

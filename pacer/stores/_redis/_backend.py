@@ -209,15 +209,9 @@ class RedisBackend:
         kinds = [self.keys.waiting(kind) for kind in self._kinds()]
         return self._found(scripts.OLDEST, str(count), more=kinds)
 
-    def expired(self, now: float) -> Sequence[Row]:
-        """Rows of the waiting jobs whose time to start is over."""
-        found: list[Row] = []
-        while len(found) % _AT_ONCE == 0:
-            some = self._found(scripts.EXPIRED, repr(now), str(len(found)), str(_AT_ONCE))
-            found += some
-            if not some:
-                break
-        return found
+    def expired(self, now: float, limit: int) -> Sequence[Row]:
+        """Rows of the first waiting jobs whose time to start is over."""
+        return self._in_steps(scripts.EXPIRED, limit, repr(now))
 
     def kinds(self) -> Sequence[tuple[str, str | None]]:
         """The tasks and homes of all that wait."""
@@ -226,14 +220,18 @@ class RedisBackend:
     def _kinds(self) -> list[str]:
         return [kind.decode() for kind in self.wire.ask("SMEMBERS", self.keys.fixed[POSITIONS["kinds"] - 1])]
 
-    def of_kind(self, task: str, home: str | None) -> Sequence[Row]:
-        """Rows of the waiting jobs of this task and home."""
-        more = [self.keys.waiting(kind_text(task, home))]
+    def of_kind(self, task: str, home: str | None, limit: int) -> Sequence[Row]:
+        """Rows of waiting jobs of this task and home."""
+        return self._in_steps(scripts.OF_KIND, limit, more=[self.keys.waiting(kind_text(task, home))])
+
+    def _in_steps(self, script: Script, limit: int, *arguments: Argument, more: Sequence[bytes] = ()) -> list[Row]:
+        """What a script gives that is told which of them are wanted: the first, and how many."""
         found: list[Row] = []
-        while len(found) % _AT_ONCE == 0:
-            some = self._found(scripts.OF_KIND, str(len(found)), str(_AT_ONCE), more=more)
+        while len(found) < limit:
+            wanted = min(_AT_ONCE, limit - len(found))
+            some = self._found(script, *arguments, str(len(found)), str(wanted), more=more)
             found += some
-            if not some:
+            if len(some) < wanted:
                 break
         return found
 

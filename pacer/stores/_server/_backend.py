@@ -213,7 +213,9 @@ class Backend(Protocol):
         """Give up the lock, if there is one."""
 
     def promote(self, now: float) -> None:
-        """Make the delayed jobs ready that are due by then, under the lock if there is one.
+        """Make the delayed jobs ready that are due by then, or the first of them, under the lock if there is one.
+
+        If it was only the first, the lock is given up, so that others need not wait for all of them.
 
         One more version, with the numbers of ready and delayed jobs changed, and `at` no earlier than `now`.
         """
@@ -244,14 +246,14 @@ class Backend(Protocol):
     def oldest(self, count: int) -> Sequence[Row]:
         """Rows (`COLUMNS`) of the jobs that have waited longest, by arrival."""
 
-    def expired(self, now: float) -> Sequence[Row]:
-        """Rows (`COLUMNS`) of the waiting jobs whose time to start is over, by that time."""
+    def expired(self, now: float, limit: int) -> Sequence[Row]:
+        """Rows (`COLUMNS`) of the first waiting jobs whose time to start is over, by that time."""
 
     def kinds(self) -> Sequence[tuple[str, str | None]]:
         """The tasks and homes of all that wait."""
 
-    def of_kind(self, task: str, home: str | None) -> Sequence[Row]:
-        """Rows (`COLUMNS`) of the waiting jobs of this task and home."""
+    def of_kind(self, task: str, home: str | None, limit: int) -> Sequence[Row]:
+        """Rows (`COLUMNS`) of waiting jobs of this task and home: of all, or of as many as the limit says."""
 
     def batch(self, batch_id: str) -> Mapping[str, int]:
         """How many jobs of the batch are in which state."""

@@ -194,10 +194,10 @@ class Work:
         oldest = self.oldest(1)
         return oldest[0][0].created_at if oldest else None
 
-    def expired(self, now: float) -> list[tuple[JobRecord, bool]]:
-        """The waiting jobs whose time to start is over, and whether they are delayed."""
+    def expired(self, now: float, limit: int) -> list[tuple[JobRecord, bool]]:
+        """The first waiting jobs whose time to start is over, and whether they are delayed."""
         found = self._waiting(
-            self._backend.expired(now), lambda job: job.expires_at is not None and job.expires_at <= now
+            self._backend.expired(now, limit), lambda job: job.expires_at is not None and job.expires_at <= now
         )
         return [(job, self.is_delayed(job)) for job in found]
 
@@ -206,9 +206,9 @@ class Work:
         here = {(one.job.task, one.job.home) for one in self._changes.values() if one.place in WAITING}
         return list(here.union(self._backend.kinds()))
 
-    def of_kind(self, task: str, home: str | None) -> list[tuple[JobRecord, bool]]:
-        """The waiting jobs of this task and home, and whether they are delayed."""
-        rows = self._backend.of_kind(task, home)
+    def of_kind(self, task: str, home: str | None, limit: int) -> list[tuple[JobRecord, bool]]:
+        """Some waiting jobs of this task and home, as many as there are up to a limit; and whether they are delayed."""
+        rows = self._backend.of_kind(task, home, limit)
         found = self._waiting(rows, lambda job: job.task == task and job.home == home)
         return [(job, self.is_delayed(job)) for job in found]
 

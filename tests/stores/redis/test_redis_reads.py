@@ -107,15 +107,15 @@ def test_the_oldest_are_found_among_all_kinds(worker):
     assert commit(worker, *map(came, jobs))
     assert ids(worker.oldest(5)) == ["j1", "j2", "j3", "j4", "j5"]
     assert set(worker.kinds()) == set(kinds)
-    assert ids(worker.of_kind("b", "here")) == ["j2", "j6", "j10"]
+    assert ids(worker.of_kind("b", "here", 5000)) == ["j2", "j6", "j10"]
     assert commit(worker, *(ended(one) for one in jobs if one.home == "here"))
     assert set(worker.kinds()) == set(kinds) - {("b", "here")}
-    assert worker.of_kind("b", "here") == []
+    assert worker.of_kind("b", "here", 5000) == []
     assert ids(worker.oldest(2)) == ["j1", "j3"]
 
 
 def test_a_queue_with_nothing_in_it_answers_with_nothing(worker):
-    assert (worker.oldest(3), worker.kinds(), worker.of_kind("a", None), worker.expired(1e9)) == ([], [], [], [])
+    assert (worker.oldest(3), worker.kinds(), worker.of_kind("a", None, 5), worker.expired(1e9, 5)) == ([], [], [], [])
     assert (worker.find(["x"], ["y"]), worker.find([], []), worker.batch("b"), worker.workers()) == ([], [], {}, [])
     assert (worker.in_order((0.0, 0), 5), worker.named(5), worker.ahead_of((1.0, 1))) == ([], [], 0)
     assert (worker.delayed_before(1.0, 1), worker.prune(1e9, 10), worker.staged(5)) == (0, 0, ())
@@ -124,14 +124,14 @@ def test_a_queue_with_nothing_in_it_answers_with_nothing(worker):
 def test_jobs_that_expire_are_found_all(worker):
     jobs = [job(seq, expires_at=float(seq)) for seq in range(1, 2101)]
     assert commit(worker, *map(came, jobs))
-    assert ids(worker.expired(2000.0)) == [f"j{seq}" for seq in range(1, 2001)]
+    assert ids(worker.expired(2000.0, 5000)) == [f"j{seq}" for seq in range(1, 2001)]
     assert commit(worker, started(jobs[0]), ended(jobs[1]))
-    assert ids(worker.expired(3.0)) == ["j3"]
+    assert ids(worker.expired(3.0, 5000)) == ["j3"]
 
 
 def test_jobs_of_a_kind_are_found_all(worker):
     assert commit(worker, *(came(job(seq)) for seq in range(1, 2101)))
-    assert len(worker.of_kind("work", None)) == 2100
+    assert len(worker.of_kind("work", None, 5000)) == 2100
 
 
 def test_large_arguments_are_read_only_of_a_job_that_is_asked_for(worker):

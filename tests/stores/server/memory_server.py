@@ -228,20 +228,20 @@ class MemoryBackend:
             waiting = sorted(self._in(Place.READY, Place.DELAYED), key=lambda one: one.arrival or 0)
             return [_row(one.job) for one in waiting[:count]]
 
-    def expired(self, now: float) -> list[Row]:
+    def expired(self, now: float, limit: int) -> list[Row]:
         with self.server.lock:
             waiting = self._in(Place.READY, Place.DELAYED)
             over = [one for one in waiting if one.job.expires_at is not None and one.job.expires_at <= now]
-            return [_row(one.job) for one in sorted(over, key=lambda one: (one.job.expires_at, one.job.seq))]
+            return [_row(one.job) for one in sorted(over, key=lambda one: (one.job.expires_at, one.job.seq))[:limit]]
 
     def kinds(self) -> list[tuple[str, str | None]]:
         with self.server.lock:
             return list({(one.job.task, one.job.home) for one in self._in(Place.READY, Place.DELAYED)})
 
-    def of_kind(self, task: str, home: str | None) -> list[Row]:
+    def of_kind(self, task: str, home: str | None, limit: int) -> list[Row]:
         with self.server.lock:
             waiting = self._in(Place.READY, Place.DELAYED)
-            return [_row(one.job) for one in waiting if (one.job.task, one.job.home) == (task, home)]
+            return [_row(one.job) for one in waiting if (one.job.task, one.job.home) == (task, home)][:limit]
 
     def batch(self, batch_id: str) -> Counter[str]:
         with self.server.lock:
