@@ -58,6 +58,10 @@ WITH_A_TEST_OF_ITS_OWN = {
     "feedback/tokens",
     "jobs/throttled",
     "fastapi_app",
+    "many_hosts/hand_in",
+    "many_hosts/main",
+    "many_hosts/pace",
+    "many_hosts/upstream",
     "tutorial/step1_background",
     "tutorial/step2_queue",
     "tutorial/step3_upstream",
@@ -377,7 +381,7 @@ def test_the_page_of_a_family_has_one_row_for_each_strategy_with_code_that_runs(
 
 
 def test_every_store_is_on_the_page_of_parts() -> None:
-    stores = [*PARTS["pacer.stores"], "SqliteStore"]
+    stores = [*PARTS["pacer.stores"], "SqliteStore", "PostgresStore", "RedisStore"]
     assert not [name for name in stores if f"{name}(" not in page("parts.md")]
 
 
