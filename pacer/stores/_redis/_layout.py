@@ -20,6 +20,7 @@ _OLDEST: Final = (6, 2)
 
 def check_server(wire: Wire) -> tuple[str, ...]:
     """Raises a StoreError if the server cannot be used. Returns what may be lost with it, in sentences."""
+    wire.ask("PING")  # a server that asks for a password says so to this
     try:
         info = _info(wire)
     except StoreUnavailableError:
