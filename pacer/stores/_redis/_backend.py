@@ -147,8 +147,9 @@ class RedisBackend:
         commit = commit_of(writing.changes, self.keys)
         lock = self._token if self._locked else ""
         arguments = commit.arguments(writing, head, (self._stamp, stamp), lock, self.keys.channel)
-        self._locked, self._head = False, None
+        self._head = None
         answer = self.wire.run(scripts.WRITE, commit.keys(), arguments, again=False)
+        self._locked = False
         if answer == 1:
             self._head, self._stamp = writing.head, stamp
         elif answer != 0:

@@ -156,6 +156,18 @@ def test_a_server_whose_memory_is_full_takes_no_new_jobs_but_lets_running_ones_e
         made.close()
 
 
+def test_a_commit_that_finds_no_memory_does_not_keep_others_waiting():
+    with RedisServer({"maxmemory": "16mb"}) as server, client(server.url) as admin:
+        made = backend(server.url, "pacer")
+        made.load(None, lock=True)
+        admin.config_set("maxmemory", 1024 * 100)
+        with pytest.raises(StoreUnavailableError, match="memory is full"):
+            commit(made, came(job(1)))
+        made.unlock()
+        assert not admin.exists("pacer:{default}:lock")
+        made.close()
+
+
 def test_a_connection_that_was_cut_while_it_was_idle_is_made_anew(redis, worker, monkeypatch):
     assert commit(worker, came(job(1)))
     with client(redis.url) as admin:
