@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -149,21 +149,29 @@ class History:
     def runs(self) -> Iterator[Run]:
         """All runs; each until it ended or its worker was killed or stopped, or while its lease held for certain."""
         takeovers = self.by_job("claimed", "recovered")
+        claims: dict[tuple[str, str], Entry] = {}
         began: dict[tuple[str, str], float] = {}
+
+        def run(who: str, job: str, until: float) -> Run:
+            since, claim = began.pop((who, job)), claims[who, job]
+            decided = claim.at - (claim.wall - claim.decided)
+            others = (one for one in takeovers[job] if one.who != who or one.what == "recovered")
+            if any(decided < one.at < until for one in others):
+                # Whoever took it over had seen the lease run out; when is not known, only that it had held so long.
+                until = max(since, min(until, decided + self.lease / 2))
+            return Run(job, who, since, until)
+
         for entry in self.entries:
             key = (entry.who, entry.job)
-            if entry.what == "began":
+            if entry.what == "claimed":
+                claims[key] = entry
+            elif entry.what == "began":
                 began[key] = entry.at
             elif entry.what in ("ended", "left") and key in began:
-                yield self._held(entry.job, entry.who, began.pop(key), entry.at, takeovers[entry.job])
+                yield run(*key, entry.at)
             elif entry.what in ("killed", "stopped"):
                 for who, job in [key for key in began if key[0] == entry.who]:
-                    yield self._held(job, who, began.pop((who, job)), entry.at, takeovers[job])
-
-    def _held(self, job: str, who: str, since: float, until: float, takeovers: Iterable[Entry]) -> Run:
-        taken = any(since < entry.at < until and (entry.who != who or entry.what == "recovered") for entry in takeovers)
-        # Whoever took it over had seen the lease run out; when that was is not known, only that it had held so long.
-        return Run(job, who, since, min(until, since + self.lease / 2) if taken else until)
+                    yield run(who, job, entry.at)
 
     def too_many_at_once(self) -> Iterator[str]:
         """No more than `concurrency` jobs run at once."""

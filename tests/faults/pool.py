@@ -116,7 +116,7 @@ class Pool:
             found[:] = [one for one in seen if who in (None, one.who) and job in (None, one.job)]
             return len(found) >= count
 
-        self.until(enough)
+        self.until(enough, about=job or who or "")
         return found
 
     def seen(self, what: str) -> list[Entry]:
@@ -130,8 +130,8 @@ class Pool:
         """What has happened so far is not waited for."""
         self._from = self.log.stat().st_size
 
-    def until(self, look: Callable[[], object]) -> None:
-        """Wait, and say what the workers complained of if it is in vain."""
+    def until(self, look: Callable[[], object], about: str = "") -> None:
+        """Wait, and say what the workers complained of, and what the log has about something, if it is in vain."""
 
         def alive() -> object:
             dead = [one for one in self.alive if psutil.Process(one.pid).status() == psutil.STATUS_ZOMBIE]
@@ -141,8 +141,9 @@ class Pool:
         try:
             until(alive)
         except AssertionError as error:
-            complaints, last = self._complaints.read_text(), self.log.read_text()[-3000:]
-            raise AssertionError(f"{error}\n{complaints}\n{last}") from None
+            lines = [line for line in self.log.read_text().splitlines() if f'"{about}"' in line or not about]
+            last = "\n".join(lines[-30:])
+            raise AssertionError(f"{error}\n{self._complaints.read_text()}\n{last}") from None
 
     def finish(self) -> History:
         """End all, drain the queue, and gather what there is to be checked."""

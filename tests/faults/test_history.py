@@ -120,6 +120,13 @@ def test_a_run_counts_for_as_long_as_its_lease_held_for_certain() -> None:
     assert kinds(history(*cut_off, *course("b", "w2", 13, 14))) == ["too_many_at_once"]
 
 
+def test_a_run_that_begins_when_its_lease_is_over_does_not_count() -> None:
+    """Its worker was stopped between the claim and the run."""
+    late = [*course("a", "w1", 10, 30)[:2], entry("recovered", "w2", "a", 21), entry("fenced", "w1", "a", 31)]
+    woken = [entry("claimed", "w1", "a", 25, decided=10), entry("began", "w1", "a", 25), entry("ended", "w1", "a", 30)]
+    assert kinds(history(*late, *woken, *course("b", "w2", 26, 27))) == []
+
+
 @pytest.mark.parametrize(("apart", "complaints"), [(1.0, []), (0.999, ["too_soon"])])
 def test_two_starts_that_were_decided_too_close_are_found(apart: float, complaints: list[str]) -> None:
     late = attrs.evolve(entry("claimed", "w2", "b", 13), decided=SERVER + 10 + apart)
