@@ -273,9 +273,12 @@ async def test_a_connection_to_another_database_is_refused(database, make_schedu
     scheduler, ship = make_scheduler()
     async with scheduler, connected(other_database(database, "postgres")) as connection:
         with pytest.raises(
-            StoreError, match=r"does not see the queue 'default'.*connect to the same database"
+            StoreError,
+            match=r"does not see the queue 'default'.*connect to the same database.*has failed.*roll it back",
         ) as refused:
             await scheduler.using(connection).enqueue(ship, "never")
+        with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+            await connection.execute("SELECT 1")
     assert "never-to-be-shown" not in str(refused.value)
 
 
@@ -288,7 +291,7 @@ async def test_a_database_with_a_queue_of_the_same_name_is_another_one(database,
     other, _ = make_scheduler()
     other.store = twin.store()
     async with scheduler, other, connected(elsewhere) as connection:
-        with pytest.raises(StoreError, match="does not see the queue"):
+        with pytest.raises(StoreError, match=r"after the scheduler has started\.$"):
             await scheduler.using(connection).enqueue(ship, "never")
 
 
@@ -338,7 +341,8 @@ async def test_an_application_needs_few_rights(database, make_scheduler, ran):
         dsn = database.dsn.replace("pacer:never-to-be-shown", f"{role}:secret")
         async with connected(dsn) as connection:
             with pytest.raises(
-                StoreError, match=r"may not enqueue: permission denied.*SELECT and INSERT on pacer_stage"
+                StoreError,
+                match=r"may not enqueue: permission denied.*SELECT and INSERT on pacer_stage.*has failed.*roll it back",
             ):
                 await scheduler.using(connection).enqueue(ship, "never")
             await connection.rollback()

@@ -78,6 +78,7 @@ _PAYLOAD: Final = 2
 # No table, no schema, and no right to them.
 _NOT_THERE: Final = ("42P01", "3F000")
 _FORBIDDEN: Final = "42501"
+_FAILED: Final = "The transaction has failed by that, as PostgreSQL has it: roll it back, or back to a savepoint."
 
 
 class Connection(Protocol):
@@ -219,12 +220,13 @@ class PostgresDoor:
         except Exception as error:
             state = getattr(error, "sqlstate", None)
             if state in _NOT_THERE:
-                raise self.elsewhere() from error
+                msg = f"{self.elsewhere()} {_FAILED}"
+                raise StoreError(msg) from error
             if state == _FORBIDDEN:
                 msg = (
                     f"using: the connection's role may not enqueue: {_first_line(error)}. Grant it USAGE on the schema "
                     f"{self.schema!r}, SELECT on pacer_queues, pacer_jobs and pacer_workers, and SELECT and INSERT on "
-                    "pacer_stage."
+                    f"pacer_stage. {_FAILED}"
                 )
                 raise StoreError(msg) from error
             raise
