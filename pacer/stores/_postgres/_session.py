@@ -44,7 +44,7 @@ class PatientConnection(psycopg.Connection[Row]):
 
 
 def _limited(gen: Generator[Any, Any, T], deadline: float, connection: PatientConnection) -> Generator[Any, Any, T]:
-    """The same steps, as long as there is time left; psycopg takes one at least ten times a second."""
+    """The same steps, as long as there is time left; from 3.2.11 on psycopg takes one at least ten times a second."""
     ready = None
     while True:
         try:
