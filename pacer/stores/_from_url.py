@@ -45,6 +45,8 @@ _KINDS: Final = {
     "rediss": _REDIS,
     "unix": _REDIS,
 }
+# An @ behind what the driver takes for the host: it is a part of the password.
+_STRAY_AT: Final = re.compile(r"\s*[^:/?#=\s]+://[^/?#]+[/?#][^=]*@")
 _WORDS: Final = re.compile(r"\s*[a-z_]+\s*=")
 
 
@@ -100,6 +102,11 @@ def _path(url: str, rest: str) -> str:
 def redacted(text: str) -> str:
     """The text with *** for any password of a URL or of a DSN's words."""
     return _PASSWORD_IN_WORDS.sub(r"\1***", _PASSWORD_IN_URL.sub(r"\1:***@", text))
+
+
+def splits_a_password(url: str) -> bool:
+    """Whether a password in the URL holds what would have to be written as %XX, so that it is not read as one."""
+    return _STRAY_AT.match(url) is not None
 
 
 def described(store: Store) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -9,7 +10,10 @@ import attrs
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from pacer.stores._from_url import splits_a_password
+
 _PORT: Final = "5432"
+_PORTS: Final = re.compile(r"[0-9,\s]*")
 # Reaching a host that is gone is noticed after 10 + 3 * 5 s, also while nothing is asked of it.
 _KEEPALIVES: Final = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 # A worker that is stopped while it holds the lock of a queue holds up the others for so long.
@@ -33,15 +37,24 @@ def dsn_text(value: Any) -> str:
     if not isinstance(value, str):
         msg = f"PostgresStore: dsn must be a str, got {type(value).__name__}"
         raise TypeError(msg)
-    try:
-        conninfo_to_dict(value)
-    except psycopg.Error:
+    if not _can_be_read(value):
         msg = (
             "PostgresStore: dsn cannot be read. Give a URI (postgresql://user:password@host:5432/database; special "
             "characters of the password as %XX), or words (host=... dbname=... user=... password=...)."
         )
-        raise ValueError(msg) from None
+        raise ValueError(msg)
     return value
+
+
+def _can_be_read(dsn: str) -> bool:
+    """Whether it can, and the driver takes no part of the password for something else, which would be shown."""
+    try:
+        found = conninfo_to_dict(dsn)
+    except psycopg.Error:
+        return False
+    # libpq takes the first @ for the end of the password. A path that begins with one is of an abstract socket.
+    host, port = (str(found.get(name) or "") for name in ("host", "port"))
+    return not (splits_a_password(dsn) or "@" in host[1:]) and _PORTS.fullmatch(port) is not None
 
 
 def redacted(dsn: str) -> str:

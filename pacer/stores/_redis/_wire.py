@@ -12,7 +12,7 @@ import redis.exceptions
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from pacer.stores._from_url import redacted
+from pacer.stores._from_url import redacted, splits_a_password
 from pacer.stores._redis._errors import code, moved_to, shown, store_error
 from pacer.stores._redis._scripts import Script
 
@@ -156,9 +156,16 @@ def check_url(url: str) -> str:
     try:
         redis.ConnectionPool.from_url(url)
         shown(url)
+        why = "it is cut off in the middle of the password" if splits_a_password(url) else ""
     except ValueError as error:
-        msg = f"RedisStore: url {redacted(url)!r} cannot be used: {error}. Expected one such as redis://host:6379/0."
-        raise ValueError(msg) from None
+        # What is said of a port may be a part of the password.
+        why = "the port is none" if str(error).startswith("Port") else str(error).rstrip(".")
+    if why:
+        msg = (
+            f"RedisStore: url {redacted(url)!r} cannot be used: {why}. Expected one such as redis://host:6379/0, or "
+            "redis://:password@host:6379/0 with special characters of the password as %XX."
+        )
+        raise ValueError(msg)
     return url
 
 

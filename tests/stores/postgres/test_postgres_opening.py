@@ -196,7 +196,17 @@ def test_a_server_that_is_away_is_told_without_the_password(make, form):
         assert "never" not in text
 
 
-@pytest.mark.parametrize("dsn", [f"postgresql://user:{PASSWORD}@[::1/jobs", f"password={PASSWORD} host", 7])
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        f"postgresql://user:{PASSWORD}@[::1/jobs",
+        f"password={PASSWORD} host",
+        *(f"postgresql://user:12{sign}{PASSWORD}@host/jobs" for sign in "/@?#"),
+        f"postgresql://user:{PASSWORD}/34@host/jobs",
+        f"postgresql://user:1@2/{PASSWORD}@host/jobs",
+        7,
+    ],
+)
 def test_what_is_no_dsn_is_refused_without_showing_it(dsn):
     for use in (PostgresStore, migrate):
         with pytest.raises((ValueError, TypeError)) as caught:

@@ -25,6 +25,9 @@ def test_a_store_is_shown_without_its_password():
         (f"http://u:{PASSWORD}@host", ValueError),
         (f"redis://u:{PASSWORD}@host:port/0", ValueError),
         (f"redis://u:{PASSWORD}@host/0?socket_timeout=soon", ValueError),
+        *((f"redis://u:{PASSWORD}{sign}{PASSWORD}@host:6379/0", ValueError) for sign in "/?#"),
+        (f"redis://u:12/{PASSWORD}@host:6379/0", ValueError),
+        (f"redis://:12?{PASSWORD}@host", ValueError),
         (b"redis://host", TypeError),
     ],
 )
@@ -32,6 +35,13 @@ def test_a_url_that_cannot_be_used_is_refused_at_once_without_its_password(url, 
     with pytest.raises(error, match="RedisStore: url") as caught:
         RedisStore(url)
     assert PASSWORD not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://u:a@b@host:6379/0", "unix:///run/me@home.sock", "redis://host?client_name=a@b"]
+)
+def test_an_at_where_it_may_be_is_no_part_of_a_password(url):
+    assert RedisStore(url).url == url
 
 
 @pytest.mark.parametrize(
