@@ -13,6 +13,11 @@ from statistics import median
 import attrs
 from pytest_benchmark.fixture import BenchmarkFixture
 
+PACKAGES = (
+    *("pacer-scheduler", "anyio", "attrs", "aiosqlite", "psycopg", "redis", "hiredis"),
+    *("huey", "aiolimiter", "asyncpg", "pgqueuer", "bullmq", "taskiq", "taskiq-redis"),
+)
+
 Figures = Mapping[str, float]
 Contender = Callable[[], Figures]
 
@@ -64,9 +69,7 @@ class Table:
 def machine() -> str:
     """What the figures depend on, in one line."""
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
-    versions = {
-        name: version(name) for name in ("pacer-scheduler", "anyio", "attrs", "aiosqlite", "huey", "aiolimiter")
-    }
+    versions = {name: version(name) for name in PACKAGES}
     return (
         f"{os.cpu_count()} cores, load {load}; Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, "
         + ", ".join(f"{name} {number}" for name, number in versions.items())
