@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
 import psycopg
 from psycopg import errors
 
-from pacer._errors import CorruptStoreError
+from pacer._errors import CorruptStoreError, StoreError, StoreUnavailableError
 from pacer.stores._postgres import _sql, _writing
 from pacer.stores._postgres._columns import Arrays, joined, number_array, text_array
 from pacer.stores._postgres._migrate import bring_up_to_date, check_privileges
@@ -139,13 +140,28 @@ class PostgresBackend:
         number = self._number()
         known, stamp = (None, None) if self._known is None or self._known[0] != known else self._known
         load = self._bound(_sql.LOAD, queue=number, known=known, stamp=stamp, worker=self._worker)
-        rows = self._session.begin([self._bound(_sql.LOCK, queue=number), load]) if lock else self._session.rows(load)
+        rows = self._locked(load) if lock else self._session.rows(load)
         if not rows:
             self._id = None
             raise self._gone()
         found = json.loads(rows[0][1])
         self._known = found["version"], found["stamp"]
         return _loaded(found, rows[1:])
+
+    def _locked(self, load: Bound) -> list[Row]:
+        with self._freeing():
+            return self._session.begin([self._bound(_sql.LOCK, queue=self._number()), load])
+
+    @contextlib.contextmanager
+    def _freeing(self) -> Iterator[None]:
+        """Take the queue from whoever stopped with it, if that is what this waited for; the next try finds it free."""
+        try:
+            yield
+        except StoreUnavailableError as error:
+            if isinstance(error.__cause__, errors.LockNotAvailable | errors.QueryCanceled):
+                with contextlib.suppress(StoreError):
+                    self._session.rows(self._bound(_sql.FREE, queue=self._number()))
+            raise
 
     def write(self, writing: Writing) -> bool:
         """Commit all of it, durably, and give up the lock. False if the version or the clock is not as supposed."""
@@ -165,7 +181,7 @@ class PostgresBackend:
                 raise JobExistsError from None
             raise raised from None
         except psycopg.Error as error:
-            with session.errors():
+            with self._freeing(), session.errors():
                 raise error
         if done:
             self._known = writing.head.version, stamp
@@ -228,7 +244,8 @@ class PostgresBackend:
         session, number = self._session, self._number()
         promote = self._bound(_writing.PROMOTE, queue=number, now=now, stamp=self._next_stamp(), limit=_AT_ONCE)
         locked = session.in_transaction
-        rows = session.rows(promote) if locked else session.begin([self._bound(_sql.LOCK, queue=number), promote])
+        with self._freeing():
+            rows = session.rows(promote) if locked else session.begin([self._bound(_sql.LOCK, queue=number), promote])
         if not locked or rows[0][0] == _AT_ONCE:
             session.end()
 

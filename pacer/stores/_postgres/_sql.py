@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Final
 
 from pacer.stores._postgres._schema import HOME
+from pacer.stores._postgres._target import STOPPED_FOR
 from pacer.stores._rows import COLUMNS as _COLUMNS
 from pacer.stores._rows import NAMED as _NAMED
 from pacer.stores._server._backend import FRONT
@@ -81,6 +82,16 @@ UNION ALL
 """
 
 LOCK: Final = "SELECT FROM {schema}.pacer_queues WHERE id = %(queue)s::integer FOR UPDATE"
+
+# Whoever holds that lock for much longer than the server lets a session be idle has stopped while it was sending: the
+# server waits for the rest, and does not take it to be idle.
+FREE: Final = f"""
+SELECT pg_terminate_backend(activity.pid)
+FROM pg_stat_activity AS activity JOIN pg_locks AS lock ON lock.pid = activity.pid
+WHERE lock.locktype = 'transactionid' AND lock.granted AND lock.transactionid = (
+    SELECT xmax FROM {{schema}}.pacer_queues WHERE id = %(queue)s::integer
+) AND activity.xact_start < clock_timestamp() - interval '{2 * STOPPED_FOR:g} s'
+"""
 
 FIND_QUEUE: Final = "SELECT id FROM {schema}.pacer_queues WHERE name = %(name)s::text"
 
