@@ -212,7 +212,7 @@ class MemoryLedger:
         self._check_in_charge()
         now = self._look()
         jobs: list[JobRecord] = []
-        upcoming = _EMPTY
+        upcoming, before = _EMPTY, len(self._data.waiting)
         while len(jobs) < limit:
             found = self._startable(tasks, now)
             if isinstance(found, When):
@@ -220,6 +220,9 @@ class MemoryLedger:
                 break
             self._start(found, now)
             jobs.append(found)
+        queue = self._rules.queue
+        if queue.wait_timeout != 0 and len(self._data.waiting) < queue.capacity <= before:
+            self._tell()  # there is room now that others may be waiting for
         return Claimed(jobs, upcoming, now)
 
     def _startable(self, tasks: frozenset[str], now: float) -> JobRecord | When:

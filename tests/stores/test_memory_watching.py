@@ -131,3 +131,25 @@ async def test_a_job_enqueued_by_one_scheduler_starts_at_once_on_the_other_which
         # Not a second of the thousands until the next heartbeat.
         assert anyio.current_time() - ran[0] == pytest.approx(3, abs=1e-6)
         assert anyio.current_time() == pytest.approx(8, abs=1e-6)
+
+
+async def test_whoever_waits_for_room_hears_of_a_start_elsewhere_that_makes_some() -> None:
+    store = MemoryStore(lease=LEASE)
+
+    def station(slots: int) -> tuple[Scheduler, Any]:
+        queue = BoundedQueue(1, when_full="wait")
+        scheduler = Scheduler(queue=queue, store=store, concurrency=1, worker_concurrency=slots)
+
+        @scheduler.task(name="work")
+        async def work() -> None:
+            await anyio.sleep(100)
+
+        return scheduler, work
+
+    producer, task = station(0)
+    worker, _ = station(1)
+    async with producer, worker:
+        began = anyio.current_time()
+        await producer.options(delay=5).enqueue(task)
+        await producer.enqueue(task)
+        assert anyio.current_time() - began == pytest.approx(5, abs=1e-6)

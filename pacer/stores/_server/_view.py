@@ -220,9 +220,16 @@ class ServerView:
                 changes=changes,
                 workers=self.workers.changes,
                 unstage=tuple(self.unstaged),
-                notice=None if self._people < 2 else notice(self.worker, changes, self._steered),
+                notice=None if self._people < 2 else notice(self.worker, changes, self._steered or self._makes_room),
             )
         )
+
+    @property
+    def _makes_room(self) -> bool:
+        """Whether there is room now that others may be waiting for: of starts they do not hear otherwise."""
+        head, queue = self._head, self.rules.queue
+        assert head is not None  # noqa: S101 - look() has been called
+        return queue.wait_timeout != 0 and self.waiting < queue.capacity <= head.ready + head.delayed
 
     def _new_head(self) -> Head:
         assert self._head is not None  # noqa: S101 - look() has been called

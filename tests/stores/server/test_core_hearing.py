@@ -9,7 +9,7 @@ import anyio
 import pytest
 from memory_server import MemoryServerStore
 
-from pacer import BoundedQueue, Scheduler, Throttled, events
+from pacer import BoundedQueue, JobState, Scheduler, Throttled, events
 
 pytestmark = [pytest.mark.anyio, pytest.mark.asyncio_only, pytest.mark.real_time]
 
@@ -43,3 +43,24 @@ async def test_a_drain_ends_with_the_last_job_although_it_was_about_to_start_her
             async with anyio.create_task_group() as group:
                 group.start_soon(here.drain)
                 assert await elsewhere.cancel(job.job_id)
+
+
+async def test_whoever_waits_for_room_hears_of_a_start_elsewhere_that_makes_some():
+    store, ends = MemoryServerStore(time.time, poll=NOT_BY_LOOKING), anyio.Event()
+
+    def scheduler(**settings):
+        made = Scheduler(queue=BoundedQueue(1, when_full="wait"), store=store, observers=(), **settings)
+
+        @made.task(name="work")
+        async def work():
+            await ends.wait()
+
+        return made, work
+
+    (here, work), (elsewhere, _) = scheduler(worker_concurrency=0), scheduler()
+    with anyio.fail_after(30):
+        async with here, elsewhere:
+            first = await here.options(delay=0.3).enqueue(work)
+            await here.enqueue(work)
+            assert (await here.job(first.job_id)).state is JobState.RUNNING
+            ends.set()
