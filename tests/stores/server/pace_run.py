@@ -61,21 +61,14 @@ async def paced(plan: Plan, jobs: int, skews: Sequence[float]) -> Run:
 @contextlib.contextmanager
 def processes(plans: Sequence[Plan]) -> Iterator[list[subprocess.Popen[str]]]:
     worker = Path(__file__).with_name("pace_worker.py")
-    started = [
-        subprocess.Popen(
-            [sys.executable, worker, json.dumps(attrs.asdict(plan))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for plan in plans
-    ]
-    try:
+    with contextlib.ExitStack() as stack:
+        started = []
+        for plan in plans:
+            command = [sys.executable, worker, json.dumps(attrs.asdict(plan))]
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            started.append(stack.enter_context(process))
+            stack.callback(process.kill)
         yield started
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
 
 
 def all_ready(started: Sequence[subprocess.Popen[str]]) -> None:
