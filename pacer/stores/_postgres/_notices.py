@@ -50,6 +50,7 @@ class PostgresNotices:
     async def _listening(self, hear: Callable[[str], None]) -> AsyncIterator[PGconn]:
         connection = await psycopg.AsyncConnection.connect(**self.target.arguments())
         try:
+            _stop_if_cancelled()
             listen = sql.SQL("LISTEN {}").format(sql.Identifier(self.channel)).as_bytes(connection)
             await self._ask(connection.pgconn, listen, hear)
             yield connection.pgconn
@@ -81,6 +82,13 @@ class PostgresNotices:
         while result := connection.get_result():
             if result.status == ExecStatus.FATAL_ERROR:
                 raise psycopg.OperationalError(result.get_error_message())
+
+
+def _stop_if_cancelled() -> None:
+    """Before Python 3.12, `asyncio.wait_for`, with which the driver connects, may lose a cancellation."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _readable(connection: PGconn, seconds: float) -> bool:

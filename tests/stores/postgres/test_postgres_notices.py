@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable
 
 import attrs
+import psycopg
 import pytest
 from backend_contract import commit, opened
 from proxy import Proxy
@@ -99,4 +100,24 @@ async def test_a_server_that_is_away_is_tried_again_until_cancelled(place):
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.5):
             await away.run(ear.hear, ear.connected)
+    assert ear.connections == []
+
+
+async def test_a_cancellation_that_the_driver_loses_while_it_connects_counts_all_the_same(place, monkeypatch):
+    connect, connecting = psycopg.AsyncConnection.connect, asyncio.Event()
+
+    async def losing(**arguments):
+        connecting.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return await connect(**arguments)
+
+    monkeypatch.setattr(psycopg.AsyncConnection, "connect", losing)
+    ear = Ear()
+    task = asyncio.create_task(PostgresNotices(place.target(), "channel").run(ear.hear, ear.connected))
+    await connecting.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 30)
+    assert task.cancelled()
     assert ear.connections == []
