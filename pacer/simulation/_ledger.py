@@ -14,7 +14,8 @@ from pacer._rules import Rules
 from pacer._snapshot import Snapshot
 from pacer.protocols import When
 from pacer.simulation._simulated_job import SimulatedJob
-from pacer.stores._memory_ledger import MemoryLedger, QueueData
+from pacer.stores._memory_ledger import MemoryLedger
+from pacer.stores._memory_queue import QueueData
 from pacer.stores._parts import Tenure
 
 TASK = "job"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ from typing import Any, Final, Protocol
 
 import attrs
 
-from pacer._errors import StoreError, StoreUnavailableError
+from pacer._errors import StoreError, StoreUnavailableError, UnsupportedBackendError
 from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
 from pacer._snapshot import LOOK_AHEAD, Snapshot
 from pacer.protocols import Addition, Beat, Claimed, Expired, Settled, When
@@ -72,6 +73,15 @@ class Desk:
     ) -> Desk:
         """With its expiry."""
         return cls(queue, care, Expiry(queue, stage), clock, door)
+
+
+def check_asyncio(store: str, driver: str) -> None:
+    """Raises UnsupportedBackendError if the event loop is not asyncio's."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        msg = f"{store} runs on asyncio only (its driver, {driver}, does). On trio use MemoryStore."
+        raise UnsupportedBackendError(msg) from None
 
 
 @asynccontextmanager

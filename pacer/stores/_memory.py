@@ -16,7 +16,8 @@ from pacer._errors import StoreError
 from pacer._rules import Rules
 from pacer._validation import optional_seconds, positive, whole
 from pacer.codecs import InProcessCodec
-from pacer.stores._memory_ledger import MemoryLedger, QueueData
+from pacer.stores._memory_ledger import MemoryLedger
+from pacer.stores._memory_queue import QueueData
 from pacer.stores._parts import Tenure, begin_anew_where_changed
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -15,42 +15,10 @@ from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
 from pacer._rules import EXPIRED, INTERRUPTED, UNUSED, Fate, Rules
 from pacer._snapshot import LOOK_AHEAD, QueueState, Running, Snapshot
 from pacer.protocols import Added, Addition, Beat, Claimed, Expired, Settled, When
+from pacer.stores._memory_queue import QueueData, Watcher
 from pacer.stores._parts import LEFT_BEHIND, Tenure, begin_anew_where_changed, keep_what_changed
-from pacer.stores._waiting import WaitingJobs
 
 _EMPTY = When(math.inf, on_event=True, reason="nothing waits")
-
-
-@attrs.frozen(eq=False)
-class Watcher:
-    """What one of the workers wants to be told of the doings of the others; see `Ledger.watch`."""
-
-    changed: Callable[[], None]
-    ended: Callable[[str | None], None]
-
-
-@attrs.define(eq=False)
-class QueueData:
-    """All there is of one named queue."""
-
-    state: QueueState
-    parts: str
-    """With which strategies and settings it is run: the `Tenure.text` of the worker that opened it last."""
-    waiting: WaitingJobs = attrs.field(factory=WaitingJobs)
-    running: dict[str, JobRecord] = attrs.field(factory=dict)
-    jobs: dict[str, JobRecord] = attrs.field(factory=dict)
-    finished: deque[str] = attrs.field(factory=deque)
-    expired: list[JobRecord] = attrs.field(factory=list)
-    """Jobs that have expired and have yet to be told of."""
-    unique: dict[str, JobRecord] = attrs.field(factory=dict)
-    batches: dict[str, list[JobRecord]] = attrs.field(factory=dict)
-    workers: dict[str, tuple[float, frozenset[str]]] = attrs.field(factory=dict)
-    watchers: dict[str, Watcher] = attrs.field(factory=dict)
-    seq: int = 0
-    loop: object = None
-    shift: float = 0.0
-    left_at: float | None = None
-    left_wall: float = 0.0
 
 
 @attrs.define(eq=False)

@@ -12,13 +12,13 @@ from pacer._validation import not_negative, positive, seconds, whole
 from pacer.codecs import JsonCodec
 from pacer.protocols import Codec
 from pacer.stores._from_url import redacted
-from pacer.stores._ledger import StoredLedger
+from pacer.stores._ledger import StoredLedger, check_asyncio
 from pacer.stores._redis._backend import RedisBackend
 from pacer.stores._redis._keys import Keys
 from pacer.stores._redis._notices import RedisNotices
 from pacer.stores._redis._wire import Wire, check_url
 from pacer.stores._server._limited import LimitedCodec
-from pacer.stores._server._opening import check_asyncio, opened_on_server
+from pacer.stores._server._opening import opened_on_server
 
 __all__ = ["RedisStore"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sqlite3
 import time
@@ -14,14 +13,13 @@ from typing import Final, Literal, get_args
 
 import attrs
 
-from pacer._errors import UnsupportedBackendError
 from pacer._rules import Rules
 from pacer._validation import not_negative, one_of, positive, seconds
 from pacer.codecs import JsonCodec
 from pacer.protocols import Codec
 from pacer.stores._care import NO_TASKS, Care
 from pacer.stores._expiry import Expiry
-from pacer.stores._ledger import Desk, StoredLedger, opened
+from pacer.stores._ledger import Desk, StoredLedger, check_asyncio, opened
 from pacer.stores._parts import Tenure
 from pacer.stores._queue import StoredQueue
 from pacer.stores._sqlite_mirror import Mirror, StatusMirror
@@ -98,11 +96,7 @@ class SqliteStore:
             UnsupportedBackendError: The event loop is not asyncio's.
             StoreError: One of its kinds says why the file cannot be used; then nothing in it has been changed.
         """
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            msg = "SqliteStore runs on asyncio only (its driver, aiosqlite, does). On trio use MemoryStore."
-            raise UnsupportedBackendError(msg) from None
+        check_asyncio("SqliteStore", "aiosqlite")
         opening = _Opening(self, Tenure(queue, rules), worker, takeover)
         transactions = Transactions(self.path, connecting=opening.inspect, connected=opening.set_up)
         async with opened(SqliteThread(transactions, self.busy_timeout), lambda: opening.desk, self) as ledger:

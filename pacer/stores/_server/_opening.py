@@ -10,7 +10,6 @@ from typing import Final
 
 import attrs
 
-from pacer._errors import UnsupportedBackendError
 from pacer._rules import Rules
 from pacer.stores._care import Care
 from pacer.stores._ledger import Desk, StoredLedger, Terms, opened
@@ -85,15 +84,6 @@ class Hearing:
         if upcoming is None or (upcoming.on_event and not upcoming.by_hand) or upcoming.lane:
             return False
         return upcoming.at - ledger.now() < _SOON
-
-
-def check_asyncio(store: str, driver: str) -> None:
-    """Raises UnsupportedBackendError if the event loop is not asyncio's."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        msg = f"{store} runs on asyncio only (its driver, {driver}, does). On trio use MemoryStore."
-        raise UnsupportedBackendError(msg) from None
 
 
 @asynccontextmanager
