@@ -95,7 +95,7 @@ def test_one_pace(contest: Contest, server: PostgresServer | RedisServer) -> Non
     if contest.short:
         contenders = dict(list(contenders.items())[2:3])
     contest.run(
-        f"{rate:g} starts a second over several processes, {type(server).__name__} ({jobs} jobs)",
+        f"{rate:g} starts a second over several processes, {type(server).__name__.removesuffix('Server')} ({jobs} jobs)",
         {name: partial(measured, server, pace, rate, jobs, skews) for name, (pace, skews) in contenders.items()},
         rounds=3,
         ratios=False,
@@ -111,7 +111,7 @@ def test_one_pace_at_high_rates(contest: Contest, server: PostgresServer | Redis
         return partial(measured, server, pace, rate, int(rate * contest.size(5, 1)), many)
 
     contest.run(
-        f"higher rates, {len(many)} processes, {type(server).__name__}",
+        f"higher rates, {len(many)} processes, {type(server).__name__.removesuffix('Server')}",
         {f"{rate} a second": contender(rate) for rate in rates},
         rounds=3,
         ratios=False,
