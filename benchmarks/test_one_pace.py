@@ -33,6 +33,10 @@ def server(request: pytest.FixtureRequest) -> PostgresServer | RedisServer:
     return found
 
 
+def named(server: PostgresServer | RedisServer) -> str:
+    return "PostgreSQL" if isinstance(server, PostgresServer) else "Redis"
+
+
 def measured(
     server: PostgresServer | RedisServer, pace: Pace, rate: float, jobs: int, skews: Sequence[float]
 ) -> Figures:
