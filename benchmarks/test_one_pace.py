@@ -99,7 +99,7 @@ def test_one_pace(contest: Contest, server: PostgresServer | RedisServer) -> Non
     if contest.short:
         contenders = dict(list(contenders.items())[2:3])
     contest.run(
-        f"{rate:g} starts a second over several processes, {type(server).__name__.removesuffix('Server')} ({jobs} jobs)",
+        f"{rate:g} starts a second over several processes, {named(server)} ({jobs} jobs)",
         {name: partial(measured, server, pace, rate, jobs, skews) for name, (pace, skews) in contenders.items()},
         rounds=3,
         ratios=False,
@@ -115,7 +115,7 @@ def test_one_pace_at_high_rates(contest: Contest, server: PostgresServer | Redis
         return partial(measured, server, pace, rate, int(rate * contest.size(5, 1)), many)
 
     contest.run(
-        f"higher rates, {len(many)} processes, {type(server).__name__.removesuffix('Server')}",
+        f"higher rates, {len(many)} processes, {named(server)}",
         {f"{rate} a second": contender(rate) for rate in rates},
         rounds=3,
         ratios=False,
