@@ -43,19 +43,19 @@ def view_routes(scheduler: Scheduler, jobs: JobTable) -> APIRouter:
 
     @router.get("/jobs")
     async def latest_jobs() -> list[PaperJob]:
-        return [await _paper_job(scheduler, row) for row in await jobs.latest(100)]
+        return [await _paper_job(scheduler, jobs, row) for row in await jobs.latest(100)]
 
     @router.get("/jobs/{job_id}")
     async def one_job(job_id: str) -> PaperJob:
         row = await jobs.get(job_id)
         if row is None:
             raise HTTPException(404, "No paper was handed in under this job_id.")
-        return await _paper_job(scheduler, row)
+        return await _paper_job(scheduler, jobs, row)
 
     return router
 
 
-async def _paper_job(scheduler: Scheduler, row: Row) -> PaperJob:
+async def _paper_job(scheduler: Scheduler, jobs: JobTable, row: Row) -> PaperJob:
     """The row, with what the scheduler knows of the job; it forgets jobs that ended long ago."""
     job = PaperJob.model_validate(dict(row))
     try:
@@ -64,5 +64,8 @@ async def _paper_job(scheduler: Scheduler, row: Row) -> PaperJob:
         return job
     job.status, job.queue_position, job.error = known.state, known.position, known.error
     job.progress, job.message = known.progress, known.message
+    if known.state.final and job.result is None:  # it has ended since the row was read
+        ended = await jobs.get(job.id)
+        job.result = None if ended is None else ended["result"]
     job.estimated_wait = None if wait is None else EstimateView.model_validate(wait)
     return job
