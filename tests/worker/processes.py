@@ -22,6 +22,17 @@ T = TypeVar("T")
 APPLICATION = Path(__file__).with_name("application.py")
 
 
+# Whoever runs the tests may ignore these signals, as a shell makes its background do, and children inherit that.
+_WITH_SIGNALS = (
+    sys.executable,
+    "-c",
+    (
+        "import os, signal, sys; [signal.signal(one, signal.SIG_DFL) for one in (signal.SIGHUP, signal.SIGINT)]; "
+        "os.execvp(sys.argv[1], sys.argv[1:])"
+    ),
+)
+
+
 @attrs.define(eq=False)
 class Process:
     """A command that runs, and what it has said so far, on both streams."""
@@ -66,7 +77,7 @@ class Application:
     @contextmanager
     def worker(self, *options: str, before: tuple[str, ...] = ()) -> Iterator[Process]:
         """`pacer worker application:scheduler` in this directory; `before` is a command that starts it."""
-        command = [*before, sys.executable, "-m", "pacer", "worker", "application:scheduler", *options]
+        command = [*_WITH_SIGNALS, *before, sys.executable, "-m", "pacer", "worker", "application:scheduler", *options]
         log = self.folder / "worker.log"
         # A directory of the user's is not on the path by itself.
         environment = {**os.environ, "PYTHONSAFEPATH": "1"}

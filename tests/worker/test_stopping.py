@@ -31,8 +31,7 @@ def test_a_job_that_does_not_end_in_time_is_handed_back_at_no_cost_and_another_p
     application: Application,
 ) -> None:
     job_id = application.enqueue("wait_for", "secret")
-    # Whoever runs the tests may ignore SIGHUP, and children inherit that.
-    with application.worker("--stop-timeout", "0.1", before=("env", "--default-signal=HUP")) as process:
+    with application.worker("--stop-timeout", "0.1") as process:
         process.wait_for("JobStarted")
         process.signal(signal.SIGHUP)
         assert process.wait() == 0
