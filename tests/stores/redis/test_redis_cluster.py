@@ -6,7 +6,7 @@ import anyio
 import pytest
 from backends import backend, came, client, commit, ended, ids, job
 from redis.crc import key_slot
-from servers import PASSWORD, RedisServer
+from servers import PASSWORD, RedisServer, free_port
 from waiting import until
 
 from pacer import BoundedQueue, Scheduler
@@ -39,12 +39,14 @@ def test_queues_with_odd_names_are_kept_apart(redis, redis_prefix):
 @pytest.fixture(scope="module")
 def cluster():
     """Two nodes, each with half of the slots."""
-    settings = {"cluster-enabled": "yes", "masterauth": PASSWORD}
-    with RedisServer(settings) as one, RedisServer(settings) as other, client(one.url) as first:
+    # The port on which nodes speak to each other is by itself one of those that the system gives to clients.
+    ports = [str(free_port()) for _ in range(2)]
+    mine, theirs = ({"cluster-enabled": "yes", "masterauth": PASSWORD, "cluster-port": port} for port in ports)
+    with RedisServer(mine) as one, RedisServer(theirs) as other, client(one.url) as first:
         first.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 8191)
         with client(other.url) as second:
             second.execute_command("CLUSTER", "ADDSLOTSRANGE", 8192, 16383)
-            first.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port)
+            first.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port, ports[1])
             for node in (first, second):
                 until(lambda node=node: b"cluster_state:ok" in node.execute_command("CLUSTER", "INFO"))
         yield one, other
