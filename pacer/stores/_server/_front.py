@@ -95,7 +95,7 @@ class Front:
                 index += 1
             if index < len(self._keys):
                 last = self._keys[index]
-                yield _row(self._entries[last])
+                yield row_in(self._entries[last])
             elif not self._read_on(ready):
                 return
 
@@ -147,15 +147,11 @@ def _key(row: Row) -> Key:
     return row[SORT_KEY], row[SEQ]
 
 
-def _row(entry: Entry) -> Row:
+def row_in(entry: Entry) -> Row:
+    """The row of a ready job."""
     return row_of(entry, encode(entry)) if isinstance(entry, JobRecord) else entry
 
 
 def facts_in(entry: Entry) -> Facts:
     """What strategies may know of a ready job."""
     return facts(entry) if isinstance(entry, JobRecord) else facts_of(entry)
-
-
-def named_row(entry: Entry) -> Row:
-    """Its row, as far as a forecast looks at it."""
-    return _row(entry)

@@ -18,7 +18,7 @@ from pacer.stores._parts import Tenure
 from pacer.stores._rows import FactsOnDemand, Row, decode
 from pacer.stores._server._backend import Backend, Content, Head, Loaded, Place, Writing
 from pacer.stores._server._clock import ServerClock
-from pacer.stores._server._front import Front, facts_in, named_row
+from pacer.stores._server._front import Front, facts_in, row_in
 from pacer.stores._server._notices import notice
 from pacer.stores._server._work import WAITING, Moment, Work, WorkersAtWork
 from pacer.stores._state import decode_state, encode_state, not_ours, writable
@@ -375,7 +375,7 @@ class ServerView:
         return self._snapshot(None, FactsOnDemand(self._first_ready, min(self.ready, LOOK_AHEAD)))
 
     def _first_ready(self, count: int) -> list[Row]:
-        return [named_row(entry) for entry in self._front.named(count, self.ready)]
+        return [row_in(entry) for entry in self._front.named(count, self.ready)]
 
     def _snapshot(self, oldest_at: float | None, ahead: Sequence[JobFacts]) -> Snapshot:
         if self._running_facts is None:
