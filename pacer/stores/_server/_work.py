@@ -56,15 +56,21 @@ class Work:
         """How the job was changed; None if it was not."""
         return self._changes.get(job_id)
 
-    def _change(self, job: JobRecord, place: Place, was: Place, **more: Any) -> None:
+    def _change(
+        self,
+        job: JobRecord,
+        place: Place,
+        was: Place,
+        *,
+        arrival: int | None = None,
+        encoded: Encoded | None = None,
+    ) -> None:
         before = self._changes.get(job.id)
         if before is None:
             state = None if was is Place.NOWHERE else _STATE_IN[was].value
-            self._changes[job.id] = Change(
-                job, was, place, more.get("arrival"), encoded=more.get("encoded"), was_state=state
-            )
+            self._changes[job.id] = Change(job, was, place, arrival, encoded, state)
         else:
-            self._changes[job.id] = attrs.evolve(before, job=job, place=place, arrival=more.get("arrival"))
+            self._changes[job.id] = attrs.evolve(before, job=job, place=place, arrival=arrival)
 
     def _place(self, job: JobRecord) -> Place:
         """Where a job that has not ended is now."""
