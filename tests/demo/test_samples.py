@@ -10,7 +10,8 @@ from pacer.demo._samples import Sample, load_samples
 
 def test_the_samples_have_numbers_titles_and_text() -> None:
     samples = load_samples()
-    assert [one.number for one in samples] == ["8/1204", "8/1217", "8/1233", "8/1240", "8/1258", "8/1271"]
+    numbers = ["1204", "1217", "1233", "1240", "1258", "1271", "1284", "1290", "1302", "1315"]
+    assert [one.number for one in samples] == [f"8/{number}" for number in numbers]
     assert (samples[1].kind, samples[1].subject) == ("Antrag", "Kostenfreies Trinkwasser an allen Schulen")
     assert all(len(one.text) > 500 for one in samples)
 
