@@ -7,6 +7,8 @@ PacerError
 │   ├── JobCancelledError   somebody cancelled it, or it was dropped, or has expired
 │   ├── JobStaleError       a crash interrupted it and it was not run again
 │   └── ResultUnavailableError   it succeeded, but its result was not kept
+├── NotRetryableError       the job cannot be enqueued again; says why
+├── ArgumentsUnavailableError  the arguments of the job are not kept
 ├── ImpossibleJobError      the pacing policy would never let the job start
 ├── UnknownJobError         no job has this id
 ├── NotRunningError         the scheduler has not been started, or has stopped
@@ -19,7 +21,9 @@ PacerError
     ├── CorruptStoreError   the file is damaged
     ├── ReadOnlyStoreError  the file or its directory cannot be written
     ├── NewerSchemaError    a newer version of pacer wrote it
+    ├── OlderSchemaError    it has yet to be brought to this version
     ├── StoreUnavailableError  disk full, locked or failing: nothing was written, try again
+    ├── UnknownQueueError   it holds no queue of this name
     ├── PartsDifferError    others run the queue with other settings
     ├── TakenOverError      others have taken the queue over with other settings
     └── UnsupportedBackendError  the store does not run on this event loop
@@ -29,7 +33,7 @@ Throttled                   raised *by* a job's function: the upstream said "not
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -94,6 +98,37 @@ class JobStaleError(JobError):
 
 class ResultUnavailableError(JobError):
     """The job succeeded, but its result could not be kept in the store."""
+
+
+class NotRetryableError(PacerError):
+    """The job cannot be enqueued again.
+
+    Attributes:
+        job_id: The job.
+        reason: Why, in one phrase.
+    """
+
+    def __init__(self, job_id: str, reason: str) -> None:
+        super().__init__(job_id, reason)
+        self.job_id = job_id
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"job {self.job_id} cannot be enqueued again: {self.reason}"
+
+
+class ArgumentsUnavailableError(PacerError, LookupError):
+    """The arguments of the job are not kept: it has succeeded, or they live in the process that enqueued it."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(job_id)
+        self.job_id = job_id
+
+    def __str__(self) -> str:
+        return (
+            f"the arguments of job {self.job_id} are not kept: those of jobs that have succeeded are removed, and "
+            "those of functions that are not registered live in one process only"
+        )
 
 
 class ImpossibleJobError(PacerError, ValueError):
@@ -169,8 +204,48 @@ class NewerSchemaError(StoreError):
     """A newer version of pacer wrote this store; nothing was changed."""
 
 
+class OlderSchemaError(StoreError):
+    """The tables are those of an earlier version of pacer, and it is not for a guest to change them.
+
+    Attributes:
+        store: Which store, for people.
+        found: The version that it has.
+        needed: The version that this pacer needs.
+    """
+
+    def __init__(self, store: str, found: int, needed: int, remedy: str) -> None:
+        super().__init__(store, found, needed, remedy)
+        self.store = store
+        self.found = found
+        self.needed = needed
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.store} has tables of version {self.found}, and this pacer needs {self.needed}. {self.remedy}"
+
+
 class StoreUnavailableError(StoreError):
     """The store cannot do it now (disk full, locked, I/O error): nothing was written; the same call may work later."""
+
+
+class UnknownQueueError(StoreError, LookupError):
+    """The store holds no queue of this name.
+
+    Attributes:
+        queue: The name.
+        store: Which store, for people.
+        known: The names of those that it holds.
+    """
+
+    def __init__(self, queue: str, store: str, known: Sequence[str]) -> None:
+        super().__init__(queue, store, known)
+        self.queue = queue
+        self.store = store
+        self.known = known
+
+    def __str__(self) -> str:
+        there = f"it holds {', '.join(map(repr, self.known))}" if self.known else "it holds none"
+        return f"{self.store} holds no queue {self.queue!r}; {there}. A scheduler makes one when it starts."
 
 
 class PartsDifferError(StoreError):
@@ -203,14 +278,21 @@ class TakenOverError(StoreError):
     Attributes:
         queue: The queue's name.
         differences: What differs, by name: what the queue is run with now, and what this scheduler was given.
+        guest: Whether this one is a guest, who has never had a say.
     """
 
-    def __init__(self, queue: str, differences: Mapping[str, tuple[str, str]]) -> None:
+    def __init__(self, queue: str, differences: Mapping[str, tuple[str, str]], *, guest: bool = False) -> None:
         super().__init__(queue, differences)
         self.queue = queue
         self.differences = differences
+        self.guest = guest
 
     def __str__(self) -> str:
+        if self.guest:
+            return (
+                f"the queue {self.queue!r} is run with other settings: {_listed(self.differences)}. Whoever adds jobs "
+                "or sets numbers needs those of the queue."
+            )
         return (
             f"the queue {self.queue!r} was taken over with other settings: {_listed(self.differences)}. This "
             "scheduler finishes what it runs and takes no more jobs; start it again with the settings of the others, "

@@ -35,6 +35,7 @@ def forecast_start(rules: Rules, snapshot: Snapshot, job: JobFacts, position: in
     ahead that the snapshot does not name are taken to be like those that it does, or like `job` if it names none. The
     choice of durations is fixed: the same question has the same answer.
     """
+    rules = rules.tuned(snapshot.queue)
     steps = min(position, EXACT_JOBS)
     jobs = [*_ahead(snapshot, job, steps - 1), facts(job)]
     ahead = _predicted(rules, snapshot, jobs[:-1])
@@ -92,6 +93,7 @@ def _in_order(way: Sequence[float]) -> bool:
 
 def forecast_end(rules: Rules, snapshot: Snapshot, job: JobFacts, position: int) -> Estimate | None:
     """How long from now until the job at this position has run once; None if no time can be named."""
+    rules = rules.tuned(snapshot.queue)
     start = forecast_start(rules, snapshot, job, position)
     if start is None:
         return None

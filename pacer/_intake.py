@@ -113,6 +113,7 @@ class Intake:
             options.retry,
             options.unique,
             expires=options.expires,
+            headers=self.worker.announce.headers(),
         )
         ordinary = options.cost is ONE_REQUEST
         if not (ordinary and self._ordinary_cost_is_possible):

@@ -43,17 +43,21 @@ class JobState(enum.StrEnum):
 
     @property
     def final(self) -> bool:
-        """Whether a job in this state never runs again."""
+        """Whether a job in this state never runs again, unless somebody asks for it (`Scheduler.retry`)."""
         return self not in (JobState.QUEUED, JobState.RUNNING)
 
+
+ENDED_WITHOUT_SUCCESS = frozenset(state for state in JobState if state.final) - {JobState.SUCCEEDED}
+"""Jobs in these states can be run again, if somebody asks for it; their arguments are kept."""
 
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset(
         {JobState.RUNNING, JobState.CANCELLED, JobState.DROPPED, JobState.EXPIRED, JobState.STALE}
     ),
     JobState.RUNNING: frozenset(set(JobState) - {JobState.RUNNING, JobState.DROPPED, JobState.EXPIRED}),
+    **dict.fromkeys(ENDED_WITHOUT_SUCCESS, frozenset({JobState.QUEUED})),
 }
-"""Every change of state there is; what is not here cannot happen. Final states have no way out."""
+"""Every change of state there is; what is not here cannot happen. Only a person brings an ended job back."""
 
 
 class OutcomeKind(enum.StrEnum):
@@ -156,6 +160,8 @@ class JobRecord:
     message: str = ""
     error: str = ""
     result: Any = None
+    headers: Mapping[str, str] | None = None
+    """What observers have given with it when it was enqueued, such as the context of a trace."""
 
     @property
     def attempt(self) -> int:
@@ -178,7 +184,10 @@ class Job:
         id: Its id.
         task: The name of its function.
         state: Where it stands.
-        position: 1-based place among the waiting jobs; None when it does not wait.
+        position: 1-based place among the waiting jobs; None when it does not wait, or was not asked for.
+        cost: What it is expected to use, by dimension.
+        expires_at: The time by which it has to have started; None if it may wait for ever.
+        worker: The worker that runs it; None if it does not run.
         attempt: The number of the current, next or last run, from 1; only failures count.
         throttles: How often the upstream sent it back.
         recoveries: How often a crash interrupted it.
@@ -195,10 +204,13 @@ class Job:
     key: str | None
     priority: int
     batch_id: str | None
+    cost: Mapping[str, float]
     created_at: datetime
     ready_at: datetime
+    expires_at: datetime | None
     started_at: datetime | None
     ended_at: datetime | None
+    worker: str | None
     attempt: int
     throttles: int
     recoveries: int

@@ -7,7 +7,7 @@ the forecast rolls the same answers forward; nothing else decides anything.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from pacer._admission import last_start, refusal
 from pacer._errors import ImpossibleJobError, QueueFullError, Throttled
 from pacer._guard import FALLBACK_WAIT, Guard
 from pacer._job import JobRecord, JobState, Outcome, OutcomeKind, Retry
+from pacer._numbers import Number, changed_numbers, numbers_of, with_numbers
 from pacer._promises import kept, promised
 from pacer._snapshot import QueueState, Snapshot, Stance
 from pacer.protocols import (
@@ -93,6 +94,10 @@ class Rules:
     """Whether forecasts learn from what has come of the earlier ones."""
     random: Random = attrs.field(factory=Random)
     guard: Guard = attrs.field(factory=Guard)
+    recipe: Rules | None = attrs.field(default=None, repr=False)
+    """The rules as they were given, if these have numbers that a person has set."""
+    _tuned: list[tuple[Mapping[str, float], Rules]] = attrs.field(init=False, factory=list, repr=False)
+    """The numbers that were set last, and the rules with them."""
 
     def initial(self) -> QueueState:
         """The state of a queue that has never run a job."""
@@ -102,6 +107,35 @@ class Rules:
         """The same rules for a clock that showed 0 at this Unix time: some policies speak of the calendar."""
         move = getattr(self.pacing, "on_clock", None)
         return self if move is None else attrs.evolve(self, pacing=move(epoch))
+
+    # -- numbers that a person has set ---------------------------------------------------------------------------------
+
+    def tuned(self, state: QueueState) -> Rules:
+        """The same with the numbers of their parts that a person has set."""
+        numbers = state.numbers
+        if self.recipe is not None:
+            return self.recipe.tuned(state)
+        if not numbers:
+            return self
+        if not self._tuned or (self._tuned[0][0] is not numbers and self._tuned[0][0] != numbers):
+            rules, problems = with_numbers(self, numbers)
+            for problem in problems:
+                self.guard.note(QueueState, "numbers", problem)
+            self._tuned[:] = [(numbers, rules)]
+        return self._tuned[0][1]
+
+    def set_numbers(self, state: QueueState, numbers: Mapping[str, float | None]) -> QueueState:
+        """The state after a person has set numbers of the parts, by path; None: that of the recipe.
+
+        Raises:
+            ValueError: There is no such number, or it cannot be this one.
+        """
+        return attrs.evolve(state, numbers=changed_numbers(self.recipe or self, state.numbers, numbers))
+
+    def numbers(self, state: QueueState) -> list[Number]:
+        """All that can be set, as they are now."""
+        now = numbers_of(self.tuned(state))
+        return [Number(path, now[path], recipe) for path, recipe in numbers_of(self.recipe or self).items()]
 
     # -- in ----------------------------------------------------------------------------------------------------------
 
@@ -217,7 +251,8 @@ class Rules:
                 state = attrs.evolve(state, order=placed)
         if job.promised_high is not None:
             state = kept(state, now, job)
-        return state.with_pacing(self.charge(state.pacing, now, job, running))
+        waited = max(0.0, now - max(job.ready_at, job.created_at))
+        return state.after_start(now, self.charge(state.pacing, now, job, running), waited)
 
     def charge(self, pacing: Any, now: float, job: JobFacts, running: int) -> Any:
         """The pacing policy's state after the job has started."""
@@ -239,6 +274,18 @@ class Rules:
             msg = f"set_rate: the rate of {self.pacing!r} cannot be set; take ManualPace, or add `& ManualPace(...)`"
             raise TypeError(msg)
         return state.with_pacing(change(state.pacing, now, rate))
+
+    def rate_limit(self, state: QueueState, now: float) -> float | None:
+        """Starts a second that the pacing policy lets there be in the long run; None if it is not about a rate."""
+        ask = getattr(self.pacing, "rate_limit", None)
+        if ask is None:
+            return None
+        try:
+            rate = ask(state.pacing, state.paced(now))
+            return None if rate is None or not 0 <= rate < math.inf else float(rate)
+        except Exception as error:
+            self.guard.note(self.pacing, "rate_limit", error)
+            return None
 
     # -- end ---------------------------------------------------------------------------------------------------------
 
@@ -280,6 +327,7 @@ class Rules:
             succeeded=fate.state is JobState.SUCCEEDED,
             failed=fate.state is JobState.FAILED,
             retried=fate.state is JobState.QUEUED and outcome.kind is OutcomeKind.FAILED,
+            throttled=outcome.kind is OutcomeKind.THROTTLED,
         )
         return state, fate, outcome
 
@@ -380,7 +428,6 @@ class Rules:
     def _throttle(
         self, state: QueueState, now: float, started_at: float, outcome: Outcome
     ) -> tuple[QueueState, Outcome]:
-        state = attrs.evolve(state, throttled=state.throttled + 1)
         if outcome.retry_after is None:
             state, hold = self._count_failure(state, now, started_at, outcome)
             outcome = attrs.evolve(outcome, hold=hold)

@@ -53,13 +53,14 @@ class Runner:
             return Outcome(OutcomeKind.IGNORED, error="cancelled before it started", unused=True)
         started_at = self.ledger.now() if record.started_at is None else record.started_at
         waited = started_at - max(record.ready_at, record.created_at)
-        self.announce(events.JobStarted(started_at, record.id, record.task, record.attempt, waited))
+        self.announce(events.JobStarted(started_at, record.id, record.task, record.attempt, waited, _promised(record)))
         self._running[scope] = record
         current = CurrentJob(record, self._on_progress, self.ledger, self._event_loop())
         token = enter_job(current)
         before = cancellations()
         try:
-            outcome = await self._call(record)
+            with self.announce.running(record, record.headers):
+                outcome = await self._call(record)
         except (Exception, BaseExceptionGroup, anyio.get_cancelled_exc_class()) as error:
             await pass_on_cancellation(error, before)
             # If this is a cancellation, then of another task: nobody has cancelled this one.
@@ -116,6 +117,12 @@ class Runner:
             if running is record:
                 record.cancel_requested = True
                 scope.cancel()
+
+
+def _promised(record: JobRecord) -> tuple[float, float] | None:
+    """When it was forecast to start, if forecasts are judged by it and this is its first start."""
+    low, high = record.promised_low, record.promised_high
+    return None if low is None or high is None or record.fence > 1 else (low, high)
 
 
 def one_line(error: BaseException) -> str:

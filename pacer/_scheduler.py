@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from datetime import datetime, timedelta
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from random import Random
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
-import anyio
 import attrs
 
-from pacer import events
-from pacer._errors import AlreadyRunningError, NotRunningError, UnknownJobError
-from pacer._forecast import forecast_start
+from pacer._asking import Asking
+from pacer._errors import AlreadyRunningError, NotRunningError
 from pacer._intake import Enqueuer
-from pacer._job import ONE_REQUEST, BatchProgress, Estimate, Job, JobRecord, JobState, Retry
+from pacer._job import ONE_REQUEST, Retry
 from pacer._logging import LoggingObserver
 from pacer._options import JobOptions
 from pacer._receipt import BatchReceipt, Receipt
 from pacer._rules import OnCrash, Rules
 from pacer._session import Session, Start, session
-from pacer._signals import Subscription
+from pacer._steering import Steering
 from pacer._tasks import Call, TaskRegistry
 from pacer._transactional import StagedIntake, TransactionalEnqueuer
 from pacer._validation import not_negative, optional_seconds, part, seconds, whole
-from pacer._views import Status, make_status, result, view
 from pacer.backoff import NoBackoff
 from pacer.estimators import MovingAverage
 from pacer.pacing import Unpaced
-from pacer.protocols import BackoffPolicy, DurationEstimator, JobQueue, Ledger, Observer, PacingPolicy, Store
+from pacer.protocols import BackoffPolicy, DurationEstimator, JobQueue, Observer, PacingPolicy, Store
 from pacer.queues._bounded import BoundedQueue
 from pacer.stores import MemoryStore
 
@@ -43,7 +40,7 @@ _NO_OPTIONS = JobOptions()
 
 
 @attrs.define(eq=False, kw_only=True)
-class Scheduler:
+class Scheduler(Asking, Steering):
     """Runs jobs one after the other, or a few at a time, at a pace that the upstream bears.
 
     An async context manager: jobs are taken inside `async with scheduler:`. One object runs once at a time, and can be
@@ -65,6 +62,8 @@ class Scheduler:
         stop_timeout: Seconds that running jobs get to end at a stop, before they are put back; 0 by default.
         takeover: Take the queue over from schedulers that run with other strategies or settings, which then end what
             they run and take no more jobs; by default (False) starting beside them raises `PartsDifferError`.
+        guest: Look at the queue and steer it, without being one of its workers: nothing is made, and the strategies and
+            settings given here are written nowhere. It runs no jobs; `worker_concurrency` must not be given.
         observers: Told of every event; by default one `LoggingObserver()`. Pass your own tuple to replace it.
         seed: Of the random generator that jitter draws from; None (default) takes one from the system.
     """
@@ -84,6 +83,7 @@ class Scheduler:
     max_throttles: int = attrs.field(default=50, validator=whole(0))
     stop_timeout: float = attrs.field(default=0.0, converter=seconds, validator=not_negative)
     takeover: bool = False
+    guest: bool = False
     observers: Sequence[Observer] = attrs.field(factory=lambda: (LoggingObserver(),))
     seed: int | None = None
     _registry: TaskRegistry = attrs.field(init=False, factory=TaskRegistry, repr=False)
@@ -124,11 +124,12 @@ class Scheduler:
             slots=self._slots,
             stop_timeout=self.stop_timeout,
             takeover=self.takeover,
+            guest=self.guest,
         )
 
     @property
     def _slots(self) -> int:
-        here = self.worker_concurrency
+        here = 0 if self.guest else self.worker_concurrency
         return self.concurrency if here is None else min(self.concurrency, here)
 
     def _rules(self) -> Rules:
@@ -283,165 +284,3 @@ class Scheduler:
                 connection of sqlite3, or a synchronous one of psycopg, keeps the event loop waiting while it works.
         """
         return TransactionalEnqueuer(lambda: StagedIntake(self._running.intake, connection))
-
-    # -- ask ---------------------------------------------------------------------------------------------------------
-
-    async def status(self) -> Status:
-        """The queue now, over all processes."""
-        worker = self._running.worker
-        return make_status(self.name, worker.rules, await worker.ledger.snapshot(), worker.working)
-
-    async def job(self, job_id: str) -> Job:
-        """One job as it is now. Raises UnknownJobError."""
-        ledger = self._running.worker.ledger
-        record = await _find(ledger, job_id)
-        return view(record, await ledger.position(job_id), ledger.utc, self.store.codec)
-
-    async def estimate(self, job_id: str) -> Estimate | None:
-        """Time from now until the job starts; None if it does not wait or no time can be named (paused).
-
-        Raises:
-            UnknownJobError: No job has this id.
-        """
-        worker = self._running.worker
-        record, position = await _find(worker.ledger, job_id), await worker.ledger.position(job_id)
-        if position is None:
-            return None
-        return forecast_start(worker.rules, await worker.ledger.snapshot(), record, position)
-
-    async def batch(self, batch_id: str) -> BatchProgress:
-        """How far a batch is. Raises UnknownJobError."""
-        progress = await self._running.worker.ledger.batch(batch_id)
-        if progress is None:
-            raise UnknownJobError(batch_id)
-        return progress
-
-    @overload
-    async def wait(self, job: Receipt[R]) -> R: ...
-
-    @overload
-    async def wait(self, job: str) -> Any: ...
-
-    async def wait(self, job: Receipt[R] | str) -> R | Any:
-        """Wait until a job has ended, and return what its function returned.
-
-        Args:
-            job: Its id, or the receipt that `enqueue` gave.
-
-        Raises:
-            JobFailedError: It failed for good, or is dead.
-            JobCancelledError: It was cancelled, dropped, or has expired.
-            JobStaleError: A crash interrupted it and it is not run again.
-            ResultUnavailableError: It succeeded, but its result was not kept.
-            UnknownJobError: No job has this id.
-            NotRunningError: The scheduler stopped before the job ended.
-        """
-        worker = self._running.worker
-        job_id = job if isinstance(job, str) else job.job_id
-        while True:
-            with worker.ended.waiting(job_id) as ended:
-                record = await _find(worker.ledger, job_id)
-                if record.state.final:
-                    return result(record, self.store.codec)
-                with anyio.move_on_after(worker.ledger.poll):
-                    await ended.wait()
-            worker.check_open()
-
-    def subscribe(self, buffer: int = 1000) -> AbstractContextManager[Subscription]:
-        """Events of this process as they happen: `with scheduler.subscribe() as events: async for event in events`.
-
-        A reader that is slow loses the oldest events once `buffer` are waiting for it, and slows nobody down; its
-        `missed` counts them. The loop ends when the scheduler stops.
-        """
-        return self._running.worker.announce.subscribed(buffer)
-
-    def utc(self, at: float) -> datetime:
-        """A time on the store's clock, such as an event's `at`, as an aware UTC datetime."""
-        return self._running.worker.ledger.utc(at)
-
-    # -- steer -------------------------------------------------------------------------------------------------------
-
-    async def cancel(self, job_id: str) -> bool:
-        """Cancel a job, waiting or running. True if it did either; False if it had ended already.
-
-        A running coroutine is cancelled where it waits; a thread cannot be stopped, its result is dropped. A job that
-        runs in another process is cancelled at that process's next heartbeat.
-
-        Raises:
-            UnknownJobError: No job has this id.
-        """
-        worker = self._running.worker
-        record = await _find(worker.ledger, job_id)  # first: a store may forget what has ended
-        found = await worker.ledger.cancel(job_id)
-        if found is None:
-            raise UnknownJobError(job_id)
-        if found is JobState.QUEUED:
-            worker.announce(events.JobCancelled(worker.ledger.now(), job_id, record.task))
-            worker.forget(attrs.evolve(record, state=JobState.CANCELLED))
-        elif found is JobState.RUNNING:
-            worker.cancel(job_id)
-        return not found.final
-
-    async def pause(self) -> None:
-        """Start no more jobs, in any process; those that run go on. Survives a restart."""
-        await self._set_paused(True)
-
-    async def resume(self) -> None:
-        """Start jobs again."""
-        await self._set_paused(False)
-
-    async def set_rate(self, rate: float | None) -> None:
-        """Start jobs at this rate from now on, in all processes; waiting jobs are timed anew. Survives a restart.
-
-        Args:
-            rate: Starts per `per` seconds of the `ManualPace` that is the pacing policy, or that is combined with
-                others by `&`. 0 starts none; None goes back to the rate of the recipe.
-
-        Raises:
-            TypeError: The pacing policy has no rate that can be set.
-            ValueError: The rate is negative or not finite.
-        """
-        worker = self._running.worker
-        await worker.ledger.set_rate(rate)
-        worker.announce(events.RateSet(worker.ledger.now(), rate))
-        worker.wake()
-
-    async def drain(self, timeout: float | timedelta | None = None) -> bool:
-        """Wait until no job waits and none runs.
-
-        Args:
-            timeout: Seconds; None (default) waits as long as it takes.
-
-        Returns:
-            True when the queue is empty, False when the time is up.
-
-        Raises:
-            NotRunningError: The scheduler stopped before either.
-        """
-        worker = self._running.worker
-        with anyio.move_on_after(optional_seconds(timeout)):
-            while True:
-                changed = worker.changed.next()
-                snapshot = await worker.ledger.snapshot(0)
-                if not snapshot.waiting and not snapshot.running:
-                    return True
-                with anyio.move_on_after(worker.ledger.poll):
-                    await changed.wait()
-                worker.check_open()
-        return False
-
-    async def _set_paused(self, paused: bool) -> None:
-        worker = self._running.worker
-        await worker.ledger.set_paused(paused)
-        now = worker.ledger.now()
-        worker.announce(events.QueuePaused(now) if paused else events.QueueResumed(now))
-        if paused:
-            await worker.withdraw()
-        worker.wake()
-
-
-async def _find(ledger: Ledger, job_id: str) -> JobRecord:
-    record = await ledger.job(job_id)
-    if record is None:
-        raise UnknownJobError(job_id)
-    return record

@@ -38,6 +38,7 @@ class Start:
     slots: int
     stop_timeout: float
     takeover: bool
+    guest: bool
 
 
 @asynccontextmanager
@@ -45,13 +46,14 @@ async def session(start: Start) -> AsyncGenerator[Session]:
     """Open the store under a fresh worker id, work for as long as the block lasts, and leave no task behind."""
     worker_id, announce = os.urandom(8).hex(), Announcer(tuple(start.observers))
     failure: Exception | None = None
-    async with start.store.open(start.name, start.rules, worker_id, takeover=start.takeover) as ledger:
-        rules = start.rules.on_clock(ledger.utc(0.0).timestamp())
-        worker = Worker(ledger, start.store.codec, rules, start.registry, announce, start.slots)
+    async with start.store.open(
+        start.name, start.rules, worker_id, takeover=start.takeover, guest=start.guest
+    ) as ledger:
+        worker = Worker(ledger, start.store.codec, start.registry, announce, start.slots)
         try:
             async with anyio.create_task_group() as task_group:
                 try:
-                    await worker.start(task_group)
+                    await worker.start(task_group, guest=start.guest)
                     announce(events.SchedulerStarted(ledger.now(), start.name, worker_id))
                     yield Session(Intake(worker, start.registry, worker_id), worker)
                     await worker.stop(start.stop_timeout)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import attrs
 
-from pacer.protocols import Observer
+from pacer.protocols import JobFacts, Observer
 
 logger = logging.getLogger("pacer")
 
@@ -152,7 +153,13 @@ class Announcer:
     """Tells observers and subscribers; an observer that raises is logged and harms nobody."""
 
     _observers: Sequence[Observer]
+    _givers: Sequence[Any] = attrs.field(init=False)
+    _companions: Sequence[Any] = attrs.field(init=False)
     _subscriptions: list[Subscription] = attrs.field(init=False, factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        self._givers = [one for one in self._observers if hasattr(one, "headers")]
+        self._companions = [one for one in self._observers if hasattr(one, "running")]
 
     def __call__(self, event: Any) -> None:
         """Tell everybody, in order of registration."""
@@ -163,6 +170,20 @@ class Announcer:
                 logger.exception("observer %r raised on %s", observer, type(event).__name__)
         for subscription in self._subscriptions:
             subscription.put(event)
+
+    def headers(self) -> Mapping[str, str] | None:
+        """What the observers give along with a job that is being enqueued; None for nothing."""
+        found = dict[str, str]()
+        for observer in self._givers:
+            try:
+                found.update((str(name), str(value)) for name, value in observer.headers().items())
+            except Exception:
+                logger.exception("observer %r raised in headers", observer)
+        return found or None
+
+    def running(self, job: JobFacts, headers: Mapping[str, str] | None) -> AbstractContextManager[object]:
+        """What the observers want to be entered around the call of the job's function."""
+        return _around(self._companions, job, headers or {}) if self._companions else _NOTHING_AROUND
 
     @contextmanager
     def subscribed(self, buffer: int) -> Iterator[Subscription]:
@@ -178,6 +199,36 @@ class Announcer:
         """End all subscriptions."""
         for subscription in self._subscriptions:
             subscription.close()
+
+
+_NOTHING_AROUND = nullcontext()
+
+
+@contextmanager
+def _around(observers: Sequence[Any], job: JobFacts, headers: Mapping[str, str]) -> Iterator[None]:
+    """Each observer's block around what follows. What goes wrong in one harms nobody, and it swallows no error."""
+    entered = list[tuple[Any, AbstractContextManager[Any]]]()
+    for observer in observers:
+        try:
+            block = observer.running(job, headers)
+            block.__enter__()
+        except Exception:
+            logger.exception("observer %r raised in running", observer)
+        else:
+            entered.append((observer, block))
+    error: tuple[Any, Any, Any] = (None, None, None)
+    try:
+        yield
+    except BaseException:
+        error = sys.exc_info()
+        raise
+    finally:
+        for observer, block in reversed(entered):
+            try:
+                block.__exit__(*error)
+            except Exception as raised:
+                if raised is not error[1]:
+                    logger.exception("observer %r raised in running", observer)
 
 
 def cancellations() -> int:

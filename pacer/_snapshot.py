@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
+from pacer._minutes import NOTHING, Tally, counted
+
 if TYPE_CHECKING:
     from pacer._job import JobRecord
     from pacer.protocols import JobFacts
@@ -62,6 +64,10 @@ class QueueState:
         promised_at: When a job was last promised a time to start.
         claimed_to: The latest start that was given out ahead of the clock. For the pacing policy it is at least that
             time, so that its time never goes back.
+        numbers: Numbers of the parts that a person has set, by path.
+        ticks: Of each periodic schedule the last time for which it has enqueued a job, or has passed over.
+        minute: What has happened in the current minute.
+        past: The same of minutes that are over and that the store has not put away yet.
     """
 
     pacing: Any
@@ -84,6 +90,10 @@ class QueueState:
     high_scale: float = 0.0
     promised_at: float = 0.0
     claimed_to: float = 0.0
+    numbers: Mapping[str, float] = attrs.field(factory=dict)
+    ticks: Mapping[str, float] = attrs.field(factory=dict)
+    minute: Tally = NOTHING
+    past: Sequence[Tally] = ()
 
     def paced(self, now: float) -> float:
         """What time it is for the pacing policy."""
@@ -94,12 +104,31 @@ class QueueState:
         fade = math.exp(min(0.0, self.recent_at - now) / RECENT)
         return self.recent_successes * fade, self.recent_retries * fade
 
+    def after_start(self, now: float, pacing: Any, waited: float) -> QueueState:
+        """A run has started, after so many seconds of waiting: new state of the pacing policy."""
+        minute, past = counted(self.minute, self.past, now, waited=waited)
+        return self._changed(pacing=pacing, minute=minute, past=past)
+
     def after_run(
-        self, now: float, pacing: Any, estimator: Any, *, succeeded: bool, failed: bool, retried: bool
+        self,
+        now: float,
+        pacing: Any,
+        estimator: Any,
+        *,
+        succeeded: bool,
+        failed: bool,
+        retried: bool,
+        throttled: bool,
     ) -> QueueState:
         """A run has ended: new states of the strategies; the job has succeeded, failed for good, or comes back."""
         successes, retries = self.recent(now)
+        minute, past = counted(
+            self.minute, self.past, now, succeeded=succeeded, failed=failed, retried=retried, throttled=throttled
+        )
         return self._changed(
+            minute=minute,
+            past=past,
+            throttled=self.throttled + throttled,
             pacing=pacing,
             estimator=estimator,
             succeeded=self.succeeded + succeeded,

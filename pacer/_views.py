@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -39,6 +39,9 @@ class Status:
         average_duration: Expected seconds of one job.
         oldest_waiting_seconds: Age of the job that has waited longest; None if none waits.
         working: Whether this process takes jobs.
+        rate_limit: Starts a second that the pacing policy lets there be in the long run; None if it is not about a
+            rate, as with a pause after each job.
+        numbers_by_hand: Numbers of the parts that a person has set, by path.
     """
 
     queue: str
@@ -59,11 +62,14 @@ class Status:
     average_duration: float
     oldest_waiting_seconds: float | None
     working: bool
+    rate_limit: float | None
+    numbers_by_hand: Mapping[str, float]
 
 
 def make_status(name: str, rules: Rules, snapshot: Snapshot, working: bool) -> Status:
     """Status from a snapshot: everything that can be derived is derived here."""
     queue, now = snapshot.queue, snapshot.now
+    rules = rules.tuned(queue)
     newcomer = JobRecord("", "", created_at=now, ready_at=now)
     when = rules.next_start(queue, now, newcomer, len(snapshot.running))
     held = max(0.0, queue.hold_until - now)
@@ -86,12 +92,13 @@ def make_status(name: str, rules: Rules, snapshot: Snapshot, working: bool) -> S
         average_duration=rules.predict(queue, newcomer).mean,
         oldest_waiting_seconds=None if snapshot.oldest_at is None else max(0.0, now - snapshot.oldest_at),
         working=working,
+        rate_limit=rules.rate_limit(queue, now),
+        numbers_by_hand=dict(queue.numbers),
     )
 
 
-def view(record: JobRecord, position: int | None, utc: Callable[[float], datetime], codec: Codec) -> Job:
-    """The job for people."""
-    done = record.state is JobState.SUCCEEDED
+def view(record: JobRecord, position: int | None, utc: Callable[[float], datetime], codec: Codec | None) -> Job:
+    """The job for people; its result is left out without a codec."""
     return Job(
         id=record.id,
         task=record.task,
@@ -100,17 +107,20 @@ def view(record: JobRecord, position: int | None, utc: Callable[[float], datetim
         key=record.key,
         priority=record.priority,
         batch_id=record.batch_id,
+        cost=record.cost,
         created_at=utc(record.created_at),
         ready_at=utc(record.ready_at),
+        expires_at=None if record.expires_at is None else utc(record.expires_at),
         started_at=None if record.started_at is None else utc(record.started_at),
         ended_at=None if record.ended_at is None else utc(record.ended_at),
+        worker=record.worker,
         attempt=max(1, record.failures) if record.state.final else record.attempt,
         throttles=record.throttles,
         recoveries=record.recoveries,
         progress=record.progress,
         message=record.message,
         error=record.error,
-        result=codec.decode_result(record.result) if done else None,
+        result=None if codec is None or record.state is not JobState.SUCCEEDED else codec.decode_result(record.result),
     )
 
 

@@ -43,7 +43,6 @@ class Worker:
 
     ledger: Ledger
     codec: Codec
-    rules: Rules
     registry: TaskRegistry
     announce: Announcer
     slots: int
@@ -72,9 +71,11 @@ class Worker:
 
     # -- life --------------------------------------------------------------------------------------------------------
 
-    async def start(self, task_group: anyio.abc.TaskGroup) -> None:
-        """Take over what a crash has left, then begin to work."""
+    async def start(self, task_group: anyio.abc.TaskGroup, *, guest: bool = False) -> None:
+        """Take over what a crash has left, then begin to work. A guest does neither."""
         self.ledger.watch(self._others_changed, self._ended_elsewhere)
+        if guest:
+            return
         for risk in self.ledger.risks:
             self.announce(events.StoreAtRisk(self.ledger.now(), risk))
         await self._recover()
@@ -105,6 +106,11 @@ class Worker:
         if self._closed:
             msg = "the scheduler has stopped; start it again to wait for its jobs or to add to them"
             raise NotRunningError(msg)
+
+    @property
+    def rules(self) -> Rules:
+        """What decides now."""
+        return self.ledger.rules
 
     @property
     def working(self) -> bool:

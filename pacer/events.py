@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 
 from pacer._job import JobState
@@ -21,9 +23,11 @@ __all__ = [
     "JobRecovered",
     "JobReleased",
     "JobRescheduled",
+    "JobRetried",
     "JobStarted",
     "JobSucceeded",
     "JobThrottled",
+    "NumbersSet",
     "OutcomeRefused",
     "PartMisbehaved",
     "QueueHeld",
@@ -107,13 +111,20 @@ class JobExpired:
 
 @attrs.frozen
 class JobStarted:
-    """The job runs here. `waited`: seconds since it was ready to."""
+    """The job runs here.
+
+    Attributes:
+        waited: Seconds since it was ready to.
+        promised: The interval in which it had been forecast to start, for a job by which forecasts are judged; 10 % of
+            the starts are meant to be before it, and 10 % after it.
+    """
 
     at: float
     job_id: str
     task: str
     attempt: int
     waited: float
+    promised: tuple[float, float] | None = None
 
 
 @attrs.frozen
@@ -198,6 +209,15 @@ class JobRecovered:
 
 
 @attrs.frozen
+class JobRetried:
+    """A person had the job, which had ended without success, enqueued again."""
+
+    at: float
+    job_id: str
+    task: str
+
+
+@attrs.frozen
 class OutcomeRefused:
     """The job had been taken over by another worker; what this one found out was not written."""
 
@@ -245,6 +265,14 @@ class RateSet:
 
     at: float
     rate: float | None
+
+
+@attrs.frozen
+class NumbersSet:
+    """A person set numbers of the parts; None: back to that of the recipe."""
+
+    at: float
+    numbers: Mapping[str, float | None]
 
 
 @attrs.frozen
@@ -301,12 +329,14 @@ Event = (
     | JobCancelled
     | JobReleased
     | JobRecovered
+    | JobRetried
     | OutcomeRefused
     | ResultDropped
     | QueueHeld
     | QueuePaused
     | QueueResumed
     | RateSet
+    | NumbersSet
     | PartMisbehaved
     | QueueTakenOver
     | StoreFailed

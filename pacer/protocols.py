@@ -23,6 +23,8 @@ import attrs
 
 from pacer._durations import Durations
 from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
+from pacer._minutes import Tally
+from pacer._overview import Listed, Listing, QueueInfo, Rerun, WorkerSeen
 from pacer._snapshot import LOOK_AHEAD
 
 if TYPE_CHECKING:
@@ -47,11 +49,16 @@ __all__ = [
     "JobQueue",
     "Ledger",
     "LimitReport",
+    "Listed",
+    "Listing",
     "Observer",
     "PacingPolicy",
+    "QueueInfo",
+    "Rerun",
     "Settled",
     "Store",
     "When",
+    "WorkerSeen",
 ]
 
 S = TypeVar("S")
@@ -150,8 +157,10 @@ class LimitReport:
 class PacingPolicy(Protocol[S]):
     """Says when the next job may start. For every `started` there is exactly one `ended`.
 
-    Five more names are looked for, and may be left out. `slows_on_throttle = True` says that the policy itself starts
-    fewer jobs after a throttle, so that the queue need not be held when the upstream names no time. `on_clock(epoch)`
+    Six more names are looked for, and may be left out. `rate_limit(state, now) -> float | None` says how many starts of
+    cost 1 a second there can be in the long run, as far as the policy is about a rate. `slows_on_throttle = True` says
+    that the policy itself starts fewer jobs after a throttle, so that the queue need not be held when the upstream
+    names no time. `on_clock(epoch)`
     gives the same policy for a clock that showed 0 at that Unix time; a policy that speaks of the calendar needs it,
     because not every store's clock counts from 1970. `rested(state, now) -> bool` says whether, while none of its jobs
     runs, a new state would let nobody start sooner than this one; a policy needs it that lets a job start although a
@@ -282,7 +291,12 @@ class JobQueue(Protocol):
 
 
 class Observer(Protocol):
-    """Is told what happened: any callable with one argument, one of `pacer.events`. It must return soon."""
+    """Is told what happened: any callable with one argument, one of `pacer.events`. It must return soon.
+
+    Two more names are looked for, and may be left out. `headers() -> Mapping[str, str]` is called when a job is
+    enqueued; what it gives goes with the job, wherever that runs. `running(job, headers)` gives a context manager that
+    is entered around the call of the job's function, in its own context, with the `JobFacts` and what went with it.
+    """
 
     def __call__(self, event: Any, /) -> object:
         """Called once for each event, in order. What it returns is not looked at; what it raises is logged."""
@@ -386,6 +400,10 @@ class Ledger(Protocol):
     """
 
     @property
+    def rules(self) -> Rules:
+        """What decides: as the ledger was opened with, on its clock, with the numbers that a person has set."""
+
+    @property
     def heartbeat(self) -> float | None:
         """Seconds between calls of `beat` and `recover`; None if nobody else can take this worker's jobs."""
 
@@ -454,6 +472,18 @@ class Ledger(Protocol):
     async def batch(self, batch_id: str) -> BatchProgress | None:
         """How far the batch is; None if there is none with this id."""
 
+    async def listed(self, listing: Listing) -> Listed:
+        """Some of the jobs in one state, in its order. It looks at a bounded number of jobs, however many there are."""
+
+    async def tally(self, most: int) -> Mapping[JobState, int]:
+        """How many ended jobs are kept in each state, each counted up to so many; states without jobs are left out."""
+
+    async def history(self, since: int) -> Sequence[Tally]:
+        """What happened in the minutes from this number on, in order; minutes in which nothing did are left out."""
+
+    async def workers(self) -> Sequence[WorkerSeen]:
+        """Those who have the queue open, those included that have vanished and have not been missed yet."""
+
     async def cancel(self, job_id: str) -> JobState | None:
         """Cancel a waiting job; ask the holder of a running one to. Returns the state found; None if unknown."""
 
@@ -463,6 +493,22 @@ class Ledger(Protocol):
     async def set_rate(self, rate: float | None) -> None:
         """At which rate jobs start, for all workers at once, as `Rules.set_rate` says. Survives a restart."""
 
+    async def set_numbers(self, numbers: Mapping[str, float | None]) -> None:
+        """Numbers of the parts, for all workers at once, as `Rules.set_numbers` says. Survives a restart."""
+
+    async def rerun(self, job_ids: Sequence[str]) -> Rerun:
+        """Enqueue jobs again that ended without success, one after the other, as long as there is room.
+
+        Each comes back under its id and to its old place, enqueued now, with nothing counted against it.
+        """
+
+    async def tick(self, name: str, was: float | None, at: float, records: Sequence[JobRecord]) -> Addition | None:
+        """Add these jobs for this time of a periodic schedule, unless somebody else already has.
+
+        `was` is the time for which that was done last, as in `QueueState.ticks`; None for never. If it is another one,
+        nothing is done, and the answer is None. Without records the time is only passed over. Raises QueueFullError.
+        """
+
 
 class Store(Protocol):
     """Where jobs and learned state live: a recipe (path, settings) that can be opened by many workers at once."""
@@ -471,12 +517,19 @@ class Store(Protocol):
     def codec(self) -> Codec:
         """How arguments and results are written."""
 
+    async def queues(self) -> Sequence[QueueInfo]:
+        """The queues that there are, by name. Makes and changes nothing. Raises StoreError."""
+
     def open(
-        self, queue: str, rules: Rules, worker: str, *, takeover: bool = False
+        self, queue: str, rules: Rules, worker: str, *, takeover: bool = False, guest: bool = False
     ) -> AbstractAsyncContextManager[Ledger]:
         """Open the store for one worker on one queue. Makes or migrates what is missing. Raises StoreError.
 
         Workers that are alive share a queue if their strategies and settings are equal. With others it raises
         PartsDifferError, or takes the queue over: then `add`, `claim` and `set_rate` of the workers before raise
         TakenOverError; what these run, they end as usual, and it teaches only strategies of the same class.
+
+        A `guest` looks and steers, and is not one of the workers. It makes nothing: a queue that is not there raises
+        UnknownQueueError. If its strategies and settings are not those of the queue, `add`, `rerun`, `set_rate` and
+        `set_numbers` raise TakenOverError, as for workers before a takeover; all else works.
         """

@@ -84,7 +84,7 @@ def _file(path: Path) -> str:
     try:
         there = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'pacer_schema'").fetchone()
         before = check_version(connection, path) if there else 0
-        prepare(connection, path, synchronous="FULL", busy_timeout=_PATIENCE, set_up=lambda: None)
+        prepare(connection, path, synchronous="FULL", busy_timeout=_PATIENCE, migrating=True, set_up=lambda: None)
     except sqlite3.Error as error:
         raise store_error(error, path, "migrating") from error
     finally:

@@ -36,17 +36,12 @@ class VirtualLedger(MemoryLedger):
         ledger.hello(_TASKS)
         return ledger
 
-    @property
-    def rules(self) -> Rules:
-        """Those that it applies."""
-        return self._rules
-
     def check_possible(self, record: JobRecord, now: float) -> bool:
         """Whether `Scheduler.enqueue` would take a job of this cost at all."""
         if record.cost is ONE_REQUEST:
             return True
         try:
-            self._rules.check_possible(record, now)
+            self.rules.check_possible(record, now)
         except ImpossibleJobError:
             return False
         return True
@@ -68,7 +63,7 @@ class VirtualLedger(MemoryLedger):
         """A run has ended."""
         data = self._data
         del data.running[record.id]
-        data.state, fate, outcome = self._rules.settle(data.state, now, record, outcome, len(data.running), retry)
+        data.state, fate, outcome = self.rules.settle(data.state, now, record, outcome, len(data.running), retry)
         self._apply(record, fate, now)
 
     def carry_on(self, pacing: Any, entered: int, succeeded: int, recent: tuple[float, float]) -> None:
@@ -84,7 +79,7 @@ class VirtualLedger(MemoryLedger):
         data = self._data
         job.seq = job.number + 1
         job.created_at = job.ready_at = created_at
-        job.sort_key, data.state = self._rules.place(data.state, job)
+        job.sort_key, data.state = self.rules.place(data.state, job)
         data.jobs[job.id] = job
         if started_at is None:
             data.waiting.add(job, created_at)

@@ -40,10 +40,12 @@ class Care:
     def hello(self, tasks: frozenset[str]) -> float:
         """Note that this worker is alive and what it can run. Returns until when that holds.
 
-        One that is retired is not counted any more. What it runs it holds by the leases of the jobs.
+        One that is retired is not counted any more. What it runs it holds by the leases of the jobs. Guests never are.
         """
         queue, view = self._queue, self._queue.view
         until = view.now + queue.lease
+        if view.guest:
+            return until
         if view.retired:
             queue.known = frozenset()
             if self._table.tasks(queue.worker) is not None:
@@ -58,6 +60,8 @@ class Care:
 
     def goodbye(self, worker: str) -> None:
         """This worker is leaving, or has left."""
+        if self._queue.view.guest:
+            return
         self._table.remove(worker)
         self._roster_changed()
 

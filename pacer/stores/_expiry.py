@@ -8,6 +8,7 @@ import attrs
 
 from pacer._job import JobRecord
 from pacer.protocols import Addition
+from pacer.stores._oversight import put_away
 from pacer.stores._queue import StoredQueue
 from pacer.stores._stage import Stage, take_in
 
@@ -62,6 +63,7 @@ class Expiry:
 
     def save(self) -> None:
         """The queue's row."""
+        put_away(self._queue)
         self._queue.view.save()
 
     def committed(self, done: Doing | None = None) -> None:

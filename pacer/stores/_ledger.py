@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -13,12 +13,17 @@ import attrs
 
 from pacer._errors import StoreError, StoreUnavailableError, UnsupportedBackendError
 from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
+from pacer._minutes import Tally
+from pacer._overview import Listed, Listing, Rerun, WorkerSeen
+from pacer._rules import Rules
 from pacer._snapshot import LOOK_AHEAD, Snapshot
 from pacer.protocols import Addition, Beat, Claimed, Expired, Settled, When
 from pacer.stores._care import Care, Roster
 from pacer.stores._expiry import Expiry
 from pacer.stores._group import GroupCommit, Operation, Thread, uninterrupted
+from pacer.stores._oversight import Oversight
 from pacer.stores._queue import Ending, StoredQueue
+from pacer.stores._seams import Workers
 from pacer.stores._stage import Door, Stage, Staging
 
 _LONGEST_HEARTBEAT: Final = 1.0
@@ -63,16 +68,22 @@ class Desk:
     care: Care
     expiry: Expiry
     clock: QueueClock
+    oversight: Oversight
     door: Door | None = None
     """Where jobs are enqueued in transactions of others; None if the database has no such transactions."""
     risks: Sequence[str] = attrs.field(init=False, default=())
 
     @classmethod
     def of(
-        cls, queue: StoredQueue, care: Care, clock: QueueClock, stage: Stage | None = None, door: Door | None = None
+        cls,
+        queue: StoredQueue,
+        workers: Workers,
+        clock: QueueClock,
+        stage: Stage | None = None,
+        door: Door | None = None,
     ) -> Desk:
-        """With its expiry."""
-        return cls(queue, care, Expiry(queue, stage), clock, door)
+        """With all that belongs to a queue."""
+        return cls(queue, Care(workers, queue), Expiry(queue, stage), clock, Oversight(queue, workers), door)
 
 
 def check_asyncio(store: str, driver: str) -> None:
@@ -136,6 +147,11 @@ class StoredLedger:
     def __attrs_post_init__(self) -> None:
         desk = self._desk
         self._queue, self._care, self._expiry = desk.queue, desk.care, desk.expiry
+
+    @property
+    def rules(self) -> Rules:
+        """On the queue's clock, with the numbers that a person has set, as this worker knows them."""
+        return self._queue.rules
 
     @property
     def worker(self) -> str:
@@ -309,6 +325,28 @@ class StoredLedger:
         batch: BatchProgress | None = await self._do("batch", lambda: self._queue.batch(batch_id), writes=False)
         return batch
 
+    async def listed(self, listing: Listing) -> Listed:
+        """Some of the jobs in one state."""
+        listed: Listed = await self._do("list jobs", lambda: self._desk.oversight.listed(listing), writes=False)
+        return listed
+
+    async def tally(self, most: int) -> Mapping[JobState, int]:
+        """How many jobs that have ended are kept in each state."""
+        tally: Mapping[JobState, int] = await self._do(
+            "count jobs", lambda: self._desk.oversight.tally(most), writes=False
+        )
+        return tally
+
+    async def history(self, since: int) -> Sequence[Tally]:
+        """What happened in the minutes from this number on."""
+        history: Sequence[Tally] = await self._do("history", lambda: self._desk.oversight.history(since), writes=False)
+        return history
+
+    async def workers(self) -> Sequence[WorkerSeen]:
+        """Those who have the queue open."""
+        workers: Sequence[WorkerSeen] = await self._do("workers", self._desk.oversight.workers, writes=False)
+        return workers
+
     async def cancel(self, job_id: str) -> JobState | None:
         """Cancel now if it waits, ask if it runs."""
         found: JobState | None = await self._do("cancel", lambda: self._queue.cancel(job_id))
@@ -321,3 +359,17 @@ class StoredLedger:
     async def set_rate(self, rate: float | None) -> None:
         """Effective for all workers at once."""
         await self._do("set the rate", lambda: self._queue.set_rate(rate))
+
+    async def set_numbers(self, numbers: Mapping[str, float | None]) -> None:
+        """Effective for all workers at once."""
+        await self._do("set numbers", lambda: self._queue.set_numbers(numbers))
+
+    async def rerun(self, job_ids: Sequence[str]) -> Rerun:
+        """Back into the queue, as long as there is room."""
+        rerun: Rerun = await self._do("rerun", lambda: self._desk.oversight.rerun(job_ids))
+        return rerun
+
+    async def tick(self, name: str, was: float | None, at: float, records: Sequence[JobRecord]) -> Addition | None:
+        """Add them for this time, unless that has been done."""
+        addition: Addition | None = await self._do("tick", lambda: self._desk.oversight.tick(name, was, at, records))
+        return addition

@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
 import anyio.lowlevel
 import attrs
 
-from pacer._errors import StoreError
+from pacer._errors import StoreError, UnknownQueueError
+from pacer._overview import QueueInfo
 from pacer._rules import Rules
 from pacer._validation import optional_seconds, positive, whole
 from pacer.codecs import InProcessCodec
 from pacer.stores._memory_ledger import MemoryLedger
 from pacer.stores._memory_queue import QueueData
-from pacer.stores._parts import Tenure, begin_anew_where_changed
+from pacer.stores._parts import Tenure, begin_anew_where_changed, stored_terms
 
 
 @attrs.define(eq=False)
@@ -48,19 +49,26 @@ class MemoryStore:
     codec: InProcessCodec = attrs.field(init=False, factory=InProcessCodec)
     _queues: dict[str, QueueData] = attrs.field(init=False, factory=dict)
 
+    async def queues(self) -> Sequence[QueueInfo]:
+        """The queues that there are, by name."""
+        return [QueueInfo(name, stored_terms(data.parts)) for name, data in sorted(self._queues.items())]
+
     @asynccontextmanager
     async def open(
-        self, queue: str, rules: Rules, worker: str, *, takeover: bool = False
+        self, queue: str, rules: Rules, worker: str, *, takeover: bool = False, guest: bool = False
     ) -> AsyncGenerator[MemoryLedger]:
-        """Open one queue for one worker.
+        """Open one queue for one worker, or for a guest.
 
         Raises:
             PartsDifferError: Others have it open with other strategies or settings, and `takeover` is False.
+            UnknownQueueError: There is none with this name for a guest.
             StoreError: Another one has it open, and without a lease neither would hear of the other.
         """
-        tenure = Tenure(queue, rules)
+        tenure = Tenure(queue, rules, guest=guest)
+        if guest and queue not in self._queues:
+            raise UnknownQueueError(queue, "this MemoryStore", sorted(self._queues))
         data = self._queues.setdefault(queue, QueueData(rules.initial(), tenure.text))
-        if data.workers and self.lease is None:
+        if data.workers and self.lease is None and not guest:
             msg = (
                 f"the queue {queue!r} is open already; schedulers share it if the store has one: MemoryStore(lease=30)"
             )
@@ -68,7 +76,8 @@ class MemoryStore:
         clock = self._clock(data)
         alive_until = max((until for until, _ in data.workers.values()), default=-math.inf)
         tenure.check(data.parts, alive_until - clock(), takeover=takeover)
-        data.state, data.parts = begin_anew_where_changed(data.state, data.parts, rules), tenure.text
+        if not guest:
+            data.state, data.parts = begin_anew_where_changed(data.state, data.parts, rules), tenure.text
         epoch = time.time() - clock()
         on_clock = rules.on_clock(epoch)
         ledger = MemoryLedger(data, on_clock, tenure, worker, clock, epoch, self.lease, self.keep_finished)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import attrs
 
-from pacer._errors import LeaseLostError
+from pacer._errors import LeaseLostError, QueueFullError
 from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
+from pacer._minutes import Tally
+from pacer._overview import Listed, Listing, Rerun, WorkerSeen
+from pacer._reruns import enqueued_again, not_rerunnable
 from pacer._rules import EXPIRED, INTERRUPTED, UNUSED, Fate, Rules
 from pacer._snapshot import LOOK_AHEAD, QueueState, Running, Snapshot
 from pacer.protocols import Added, Addition, Beat, Claimed, Expired, Settled, When
+from pacer.stores._memory_overview import history, listed, tally
 from pacer.stores._memory_queue import QueueData, Watcher
 from pacer.stores._parts import LEFT_BEHIND, Tenure, begin_anew_where_changed, keep_what_changed
 
@@ -26,7 +30,7 @@ class MemoryLedger:
     """`MemoryStore` as one worker sees it. No method ever waits, which is what makes each of them atomic."""
 
     _data: QueueData
-    _rules: Rules
+    _given: Rules
     """On the queue's clock."""
     _tenure: Tenure
     _worker: str
@@ -34,6 +38,11 @@ class MemoryLedger:
     _epoch: float
     _lease: float | None
     _keep_finished: int
+
+    @property
+    def rules(self) -> Rules:
+        """On the queue's clock, with the numbers that a person has set."""
+        return self._given.tuned(self._data.state)
 
     @property
     def heartbeat(self) -> float | None:
@@ -74,6 +83,8 @@ class MemoryLedger:
 
     def hello(self, tasks: frozenset[str]) -> None:
         """Note that this worker is alive and what it can run; one that is retired is not counted any more."""
+        if self._tenure.guest:
+            return
         if self._retired:
             self._data.workers.pop(self._worker, None)
         else:
@@ -100,12 +111,20 @@ class MemoryLedger:
     def _state(self) -> QueueState:
         """The queue's state, as far as this worker's strategies understand it."""
         data = self._data
-        return begin_anew_where_changed(data.state, data.parts, self._rules) if self._retired else data.state
+        return begin_anew_where_changed(data.state, data.parts, self.rules) if self._retired else data.state
 
     def _keep(self, state: QueueState) -> None:
         """A run has ended, and this is the state after it."""
         data = self._data
-        data.state = keep_what_changed(state, data.state, data.parts, self._rules) if self._retired else state
+        data.state = keep_what_changed(state, data.state, data.parts, self.rules) if self._retired else state
+        self._put_away()
+
+    def _put_away(self) -> None:
+        """What happened in the minutes that are over."""
+        data = self._data
+        if data.state.past:
+            data.minutes.extend(data.state.past)
+            data.state = attrs.evolve(data.state, past=())
 
     # -- in the order in which a job meets them ----------------------------------------------------------------------
 
@@ -148,7 +167,7 @@ class MemoryLedger:
     def _admit(self, fresh: Sequence[JobRecord], now: float) -> list[JobRecord]:
         """Ask the rules; raises QueueFullError. Returns the jobs that were dropped to make room."""
         data = self._data
-        drop = self._rules.admit(
+        drop = self.rules.admit(
             fresh, len(data.waiting), lambda: self._snapshot(now), lambda key: data.waiting.place_of(key, now)
         )
         dropped = data.waiting.oldest(drop) if drop else []
@@ -164,14 +183,14 @@ class MemoryLedger:
         record.ready_at = now + record.delay
         if record.expires is not None:
             record.expires_at = now + record.expires
-        record.sort_key, data.state = self._rules.place(data.state, record)
+        record.sort_key, data.state = self.rules.place(data.state, record)
         data.jobs[record.id] = record
         if record.unique is not None:
             data.unique[record.unique] = record
         if record.batch_id is not None:
             data.batches.setdefault(record.batch_id, []).append(record)
         position = data.waiting.add(record, now)
-        data.state = self._rules.promised(data.state, record, position, lambda: self._snapshot(now))
+        data.state = self.rules.promised(data.state, record, position, lambda: self._snapshot(now))
         self._tell()
         return position
 
@@ -188,7 +207,7 @@ class MemoryLedger:
                 break
             self._start(found, now)
             jobs.append(found)
-        queue = self._rules.queue
+        queue = self.rules.queue
         if queue.wait_timeout != 0 and len(self._data.waiting) < queue.capacity <= before:
             self._tell()  # there is room now that others may be waiting for
         return Claimed(jobs, upcoming, now)
@@ -201,7 +220,7 @@ class MemoryLedger:
             mine = record.task in tasks if record.home is None else record.home == self._worker
             if not mine or record.key in blocked or (record.expires_at is not None and record.expires_at <= now):
                 continue
-            when = self._rules.next_start(data.state, now, record, running)
+            when = self.rules.next_start(data.state, now, record, running)
             if when.at <= now:
                 return record
             upcoming = min(when, upcoming, key=lambda one: one.at)
@@ -223,8 +242,9 @@ class MemoryLedger:
         record.fence += 1
         record.progress, record.message = None, ""
         record.lease_until = math.inf if self._lease is None else now + self._lease
-        data.state = self._rules.start(data.state, now, record, len(data.running))
+        data.state = self.rules.start(data.state, now, record, len(data.running))
         data.running[record.id] = record
+        self._put_away()
 
     async def beat(self, held: Sequence[JobRecord]) -> Beat:
         """Extend the leases."""
@@ -247,7 +267,7 @@ class MemoryLedger:
             raise LeaseLostError(held.id)
         data, now = self._data, self.now()
         del data.running[held.id]
-        state, fate, outcome = self._rules.settle(self._state(), now, held, outcome, len(data.running), retry)
+        state, fate, outcome = self.rules.settle(self._state(), now, held, outcome, len(data.running), retry)
         self._keep(state)
         self._apply(held, fate, now, outcome.result)
         return Settled(held, outcome.hold, state)
@@ -265,17 +285,19 @@ class MemoryLedger:
 
     def _finish(self, record: JobRecord, now: float, result: Any = None) -> None:
         data = self._data
-        record.ended_at, record.result = now, result
-        record.worker = record.payload = None
+        record.ended_at, record.result, record.worker = now, result, None
+        if record.state is JobState.SUCCEEDED:  # others may be run again
+            record.payload = None
         if record.unique is not None:
             data.unique.pop(record.unique, None)
-        data.finished.append(record.id)
+        data.finished[record.id] = record
         if len(data.finished) > self._keep_finished:
-            self._forget(data.finished.popleft())
+            self._forget(next(iter(data.finished)))
 
     def _forget(self, job_id: str) -> None:
         data = self._data
         record = data.jobs.pop(job_id)
+        del data.finished[job_id]
         if record.batch_id is not None:
             batch = data.batches[record.batch_id]
             batch.remove(record)
@@ -295,7 +317,7 @@ class MemoryLedger:
     def _interrupt(self, record: JobRecord, now: float, outcome: Outcome = INTERRUPTED) -> None:
         data = self._data
         del data.running[record.id]
-        self._keep(self._rules.finish(self._state(), now, record, outcome, len(data.running)))
+        self._keep(self.rules.finish(self._state(), now, record, outcome, len(data.running)))
 
     async def recover(self, tasks: frozenset[str]) -> Sequence[JobRecord]:
         """Apply the rules to jobs whose worker is gone, or that nobody alive can run."""
@@ -316,7 +338,7 @@ class MemoryLedger:
                 continue
             else:
                 data.waiting.remove(record)
-            fate = self._rules.recover(record, runnable)
+            fate = self.rules.recover(record, runnable)
             record.recoveries += record.started_at is not None
             self._apply(record, fate, now)
             changed.append(record)
@@ -388,6 +410,24 @@ class MemoryLedger:
         counts = Counter(record.state for record in records)
         return BatchProgress(batch_id=batch_id, total=len(records), counts=counts)
 
+    async def listed(self, listing: Listing) -> Listed:
+        """Some of the jobs in one state; all of them are looked at, which is quick here."""
+        return listed(self._data, listing, self._look())
+
+    async def tally(self, most: int) -> Mapping[JobState, int]:
+        """How many ended jobs there are in each state."""
+        self._look()
+        return tally(self._data, most)
+
+    async def history(self, since: int) -> Sequence[Tally]:
+        """What happened in the minutes from this number on."""
+        return history(self._data, since)
+
+    async def workers(self) -> Sequence[WorkerSeen]:
+        """Those who have it open."""
+        now = self.now()
+        return [WorkerSeen(name, until - now, tasks) for name, (until, tasks) in self._data.workers.items()]
+
     async def cancel(self, job_id: str) -> JobState | None:
         """Cancel now if it waits, ask if it runs."""
         now = self._look()
@@ -409,5 +449,50 @@ class MemoryLedger:
     async def set_rate(self, rate: float | None) -> None:
         """Effective for all workers at once."""
         self._check_in_charge()
-        self._data.state = self._rules.set_rate(self._data.state, self._look(), rate)
+        self._data.state = self.rules.set_rate(self._data.state, self._look(), rate)
         self._tell()
+
+    async def set_numbers(self, numbers: Mapping[str, float | None]) -> None:
+        """Effective for all workers at once."""
+        self._check_in_charge()
+        self._data.state = self.rules.set_numbers(self._data.state, numbers)
+        self._tell()
+
+    async def rerun(self, job_ids: Sequence[str]) -> Rerun:
+        """Back into the queue, as long as there is room."""
+        self._check_in_charge()
+        data, now = self._data, self._look()
+        jobs, dropped, refused = list[JobRecord](), list[JobRecord](), dict[str, str]()
+        for job_id in job_ids:
+            record = data.jobs.get(job_id)
+            taken = None if record is None or record.unique is None else data.unique.get(record.unique)
+            refusal = not_rerunnable(record, None if taken is None else taken.id)
+            if refusal or record is None:
+                refused[job_id] = refusal
+                continue
+            try:
+                dropped += self._admit([record], now)
+            except QueueFullError as full:
+                return Rerun(jobs, refused, dropped, full)
+            self._come_back(record, now)
+            jobs.append(record)
+        return Rerun(jobs, refused, dropped)
+
+    def _come_back(self, record: JobRecord, now: float) -> None:
+        data = self._data
+        del data.finished[record.id]
+        enqueued_again(record, now)
+        if record.unique is not None:
+            data.unique[record.unique] = record
+        data.waiting.add(record, now)
+        self._tell(record)
+
+    async def tick(self, name: str, was: float | None, at: float, records: Sequence[JobRecord]) -> Addition | None:
+        """Add them for this time, unless that has been done."""
+        self._check_in_charge()
+        data = self._data
+        if data.state.ticks.get(name) != was:
+            return None
+        addition = await self.add(records) if records else Addition([], [], self._snapshot(self._look()))
+        data.state = attrs.evolve(data.state, ticks={**data.state.ticks, name: at})
+        return addition

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import attrs
 
 from pacer._job import JobRecord
+from pacer._minutes import KEPT, Tally
 from pacer._snapshot import QueueState
 from pacer.stores._waiting import WaitingJobs
 
@@ -30,13 +31,16 @@ class QueueData:
     waiting: WaitingJobs = attrs.field(factory=WaitingJobs)
     running: dict[str, JobRecord] = attrs.field(factory=dict)
     jobs: dict[str, JobRecord] = attrs.field(factory=dict)
-    finished: deque[str] = attrs.field(factory=deque)
+    finished: dict[str, JobRecord] = attrs.field(factory=dict)
+    """In the order in which they ended."""
     expired: list[JobRecord] = attrs.field(factory=list)
     """Jobs that have expired and have yet to be told of."""
     unique: dict[str, JobRecord] = attrs.field(factory=dict)
     batches: dict[str, list[JobRecord]] = attrs.field(factory=dict)
     workers: dict[str, tuple[float, frozenset[str]]] = attrs.field(factory=dict)
     watchers: dict[str, Watcher] = attrs.field(factory=dict)
+    minutes: deque[Tally] = attrs.field(factory=lambda: deque(maxlen=KEPT))
+    """What happened in minutes that are over."""
     seq: int = 0
     loop: object = None
     shift: float = 0.0

@@ -39,11 +39,13 @@ class Tenure:
     Attributes:
         queue: The queue's name.
         rules: As the worker was given them.
+        guest: Whether it only looks and steers: what it was given is not written into the store.
         text: Its strategies and settings, as JSON.
     """
 
     queue: str
     rules: Rules
+    guest: bool = attrs.field(default=False, kw_only=True)
     text: str = attrs.field(init=False)
     _found: str = attrs.field(init=False)
     _differences: Differences = attrs.field(init=False, factory=dict)
@@ -63,6 +65,9 @@ class Tenure:
         Raises:
             PartsDifferError: Others are alive and work with other strategies or settings.
         """
+        if self.guest:
+            self.look(stored)
+            return
         if alive_for <= 0 or takeover:
             return
         found = differences(stored, self.rules)
@@ -83,12 +88,18 @@ class Tenure:
     def check_in_charge(self) -> None:
         """Raises TakenOverError if they have."""
         if self._differences:
-            raise TakenOverError(self.queue, self._differences)
+            raise TakenOverError(self.queue, self._differences, guest=self.guest)
 
 
 def terms_of(rules: Rules) -> dict[str, str]:
     """The strategies and settings, as text that people can read and that is the same for equal ones."""
     return {name: _term(getattr(rules, name)) for name in (*_STRATEGIES, *_SETTINGS)}
+
+
+def stored_terms(stored: str) -> dict[str, str]:
+    """The strategies and settings in this text, as text; without those that it does not name."""
+    terms = _mapping(stored).get(_TERMS)
+    return {name: str(term) for name, term in terms.items()} if isinstance(terms, dict) else {}
 
 
 def differences(stored: str, rules: Rules) -> dict[str, tuple[str, str]]:
@@ -127,12 +138,22 @@ def changed_parts(stored: str, rules: Rules) -> set[str]:
 def begin_anew_where_changed(state: QueueState, stored: str, rules: Rules) -> QueueState:
     """The state that was learned with these parts, for other rules: a strategy of another class begins anew."""
     changed = changed_parts(stored, rules)
-    return _with(state, rules.initial(), changed) if changed else state
+    return without_numbers_of(_with(state, rules.initial(), changed), changed) if changed else state
 
 
 def keep_what_changed(state: QueueState, last: QueueState, stored: str, rules: Rules) -> QueueState:
     """The state as a retired worker leaves it: of strategies of another class than its own it has no say."""
     return _with(state, last, changed_parts(stored, rules))
+
+
+def without_numbers_of(state: QueueState, parts: Iterable[str]) -> QueueState:
+    """The state without the numbers that a person had set of these parts, of which there are others now."""
+    gone = tuple(f"{'queue.order' if part == 'order' else part}." for part in parts)
+    if not any(path.startswith(gone) for path in state.numbers):
+        return state
+    return attrs.evolve(
+        state, numbers={path: number for path, number in state.numbers.items() if not path.startswith(gone)}
+    )
 
 
 def _with(state: QueueState, other: QueueState, names: Iterable[str]) -> QueueState:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -392,6 +392,12 @@ class StoredQueue:
     def set_paused(self, paused: bool) -> None:
         """Effective for all workers at once."""
         self.view.state = attrs.evolve(self.view.state, paused=paused)
+        self.view.steered()
+
+    def set_numbers(self, numbers: Mapping[str, float | None]) -> None:
+        """Effective for all workers at once."""
+        self.view.check_in_charge()
+        self.view.state = self.rules.set_numbers(self.view.state, numbers)
         self.view.steered()
 
     def set_rate(self, rate: float | None) -> None:

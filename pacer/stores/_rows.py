@@ -24,18 +24,20 @@ COLUMNS: Final = (
     "id, task, payload, home, key, priority, cost, delay, timeout, retry, unique_key, batch_id, NULL, state, seq, "
     "sort_key, created_at, ready_at, expires_at, started_at, ended_at, failures, first_failed_at, retry_delay, "
     "promised_low, promised_high, throttles, recoveries, worker, fence, lease_until, cancel_requested, progress, "
-    "message, error, result"
+    "message, error, result, headers"
 )
 # The same without the payload, which may be large and is of no use to the rules.
 FACTS: Final = COLUMNS.replace("payload,", "NULL,", 1)
+# And without the result: as people see many jobs at once.
+LISTED: Final = FACTS.replace("result,", "NULL,", 1)
 # As far as a forecast looks at them.
 NAMED: Final = FACTS.partition(", started_at")[0]
 
 _FIELDS: Final = tuple(field.name for field in attrs.fields(JobRecord))
 _STATES: Final = {state.value: state for state in JobState}
-_ID, _TASK, _KEY, _PRIORITY, _COST, _RETRY, _STATE, _CREATED, _READY, _EXPIRES, _CANCEL = (
+_ID, _TASK, _KEY, _PRIORITY, _COST, _RETRY, _STATE, _CREATED, _READY, _EXPIRES, _CANCEL, _HEADERS = (
     *(0, 1, 4, 5, 6, 9, 13),
-    *(16, 17, 18, 31),
+    *(16, 17, 18, 31, 36),
 )
 
 
@@ -47,6 +49,8 @@ def decode(row: Row) -> JobRecord:
     record.cancel_requested = bool(row[_CANCEL])
     if row[_RETRY] is not None:
         record.retry = decode_retry(row[_RETRY])
+    if row[_HEADERS] is not None:
+        record.headers = decode_headers(row[_HEADERS])
     return record
 
 
@@ -54,6 +58,7 @@ def row_of(record: JobRecord, encoded: Encoded) -> Row:
     """The row of `COLUMNS` that `decode` turns into such a record."""
     row = [getattr(record, name) for name in _FIELDS]
     row[_COST], row[_RETRY], row[_STATE] = encoded.cost, encoded.retry, record.state.value
+    row[_HEADERS] = encoded.headers
     return tuple(row)
 
 
@@ -100,6 +105,7 @@ class Encoded:
 
     cost: str | None = None
     retry: str | None = None
+    headers: str | None = None
 
 
 PLAIN: Final = Encoded()
@@ -126,6 +132,7 @@ def encode(record: JobRecord) -> Encoded:
     return Encoded(
         None if record.cost is ONE_REQUEST else _encode_cost(record.cost),
         None if record.retry is None else encode_retry(record.retry),
+        None if record.headers is None else json.dumps(dict(record.headers)),
     )
 
 
@@ -139,6 +146,7 @@ def _has_no_options(record: JobRecord) -> bool:
         and record.unique is None
         and record.batch_id is None
         and record.expires is None
+        and record.headers is None
     )
 
 
@@ -179,6 +187,16 @@ def decode_retry(text: str) -> Retry | None:
         return Retry(attempts=data["attempts"], backoff=backoff) if hasattr(backoff, "delay") else None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+
+
+def decode_headers(text: str) -> dict[str, str] | None:
+    """What went with a job; None for what cannot be read: a job does not fail for want of it."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    fits = isinstance(data, dict) and all(isinstance(value, str) for value in data.values())
+    return data if fits else None
 
 
 def _decode_part(data: Any) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from pacer._job import JobRecord, JobState
+from pacer._minutes import Tally
+from pacer._overview import Mark
 from pacer._rules import Fate, Rules
 from pacer._snapshot import QueueState, Snapshot
 from pacer.stores._rows import Encoded, Row
@@ -34,6 +36,12 @@ class Jobs(Protocol):
 
     def finish(self, job: JobRecord, fate: Fate, recoveries: int, now: float, result: Any) -> None:
         """A job has ended for good."""
+
+    def readmit(self, job: JobRecord, arrival: int) -> None:
+        """A job that had ended waits again, as its record says: ready at once."""
+
+    def note_minute(self, minute: Tally) -> None:
+        """What happened in a minute that is over; what is older than `KEPT` minutes may go."""
 
     def request_cancel(self, job: JobRecord) -> None:
         """The worker that runs the job is to cancel it."""
@@ -68,6 +76,18 @@ class Jobs(Protocol):
     def batch(self, batch_id: str) -> dict[JobState, int]:
         """How many jobs of the batch are in which state."""
 
+    def waiting(self, after: Mark | None, count: int) -> Sequence[Row]:
+        """Rows (`LISTED`) of the waiting jobs behind this mark: ready ones in order, then delayed ones by time."""
+
+    def ended(self, state: JobState, after: Mark | None, count: int) -> Sequence[Row]:
+        """Rows (`LISTED`) of the jobs that ended so, the last first, before the one of this mark."""
+
+    def tally(self, most: int) -> Mapping[JobState, int]:
+        """How many jobs ended so are there, for each state, counted up to so many."""
+
+    def minutes(self, since: int) -> Sequence[Tally]:
+        """What happened in the minutes from this number on, in order, as far as it was noted."""
+
 
 class Workers(Protocol):
     """Those who have one queue open, inside a transaction."""
@@ -95,6 +115,10 @@ class View(Protocol):
     @property
     def rules(self) -> Rules:
         """On the queue's clock."""
+
+    @property
+    def guest(self) -> bool:
+        """Whether this is nobody's worker: it looks and steers."""
 
     @property
     def retired(self) -> bool:

@@ -3,9 +3,39 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
+from pathlib import Path
 
-from pacer.stores._parts import Tenure
+from pacer._errors import UnknownQueueError
+from pacer._overview import QueueInfo
+from pacer.stores._parts import Tenure, stored_terms
+from pacer.stores._sqlite_errors import store_error
+from pacer.stores._sqlite_schema import inspect
 from pacer.stores._state import decode_state, encode_state
+
+
+def find_queue(cursor: sqlite3.Cursor, tenure: Tenure, path: Path) -> int:
+    """The number of the queue, for a guest. Raises UnknownQueueError."""
+    row = cursor.execute("SELECT id FROM pacer_queues WHERE name = ?", (tenure.queue,)).fetchone()
+    if row is None:
+        names = [name for (name,) in cursor.execute("SELECT name FROM pacer_queues ORDER BY name")]
+        raise UnknownQueueError(tenure.queue, str(path), names)
+    return int(row[0])
+
+
+def queues_in(path: Path, busy_timeout: float) -> list[QueueInfo]:
+    """The queues in a file, by name; nothing is made or changed. Raises StoreError."""
+    if not path.exists():
+        return []
+    inspect(path, may_share=True, mirror=None, busy_timeout=busy_timeout)
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", timeout=busy_timeout, uri=True)) as file:
+            if file.execute("SELECT 1 FROM sqlite_master WHERE name = 'pacer_queues'").fetchone() is None:
+                return []
+            rows = file.execute("SELECT name, parts FROM pacer_queues ORDER BY name").fetchall()
+    except sqlite3.Error as error:
+        raise store_error(error, path, "listing the queues") from error
+    return [QueueInfo(name, stored_terms(parts)) for name, parts in rows]
 
 
 def open_queue(cursor: sqlite3.Cursor, tenure: Tenure, *, wall: float, takeover: bool) -> tuple[int, float]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
-from pacer._errors import CorruptStoreError, NewerSchemaError, NotOurStoreError, StoreError
+from pacer._errors import CorruptStoreError, NewerSchemaError, NotOurStoreError, OlderSchemaError, StoreError
 from pacer.stores._sqlite_errors import store_error
 from pacer.stores._sqlite_mirror import StatusMirror, check_mirror
 
@@ -128,6 +128,23 @@ MIGRATIONS: Final = (
         "CREATE UNIQUE INDEX pacer_stage_id ON pacer_stage (queue, id)",
         "CREATE UNIQUE INDEX pacer_stage_unique ON pacer_stage (queue, unique_key) WHERE unique_key IS NOT NULL",
     ),
+    (
+        "ALTER TABLE pacer_jobs ADD COLUMN headers TEXT",
+        "ALTER TABLE pacer_stage ADD COLUMN headers TEXT",
+        # Of what has succeeded there may be very much, and it is found by the other index.
+        """
+        CREATE INDEX pacer_jobs_unsuccessful ON pacer_jobs (queue, state, ended_at)
+        WHERE ended_at IS NOT NULL AND state <> 'succeeded'
+        """,
+        """
+        CREATE TABLE pacer_minutes (
+            queue INTEGER NOT NULL REFERENCES pacer_queues (id),
+            minute INTEGER NOT NULL,
+            tally TEXT NOT NULL,          -- JSON: what happened in it
+            PRIMARY KEY (queue, minute)
+        ) WITHOUT ROWID
+        """,
+    ),
 )
 """One tuple of statements a version: version n is reached by applying the first n."""
 
@@ -138,7 +155,7 @@ _MAGIC: Final = b"SQLite format 3\x00"
 _HEADER_SIZE: Final = 100
 _TABLES: Final = frozenset({"pacer_schema", "pacer_queues", "pacer_jobs", "pacer_workers"})
 # Tables that came later, and the version that they came with.
-_LATER: Final = {"pacer_stage": 3}
+_LATER: Final = {"pacer_stage": 3, "pacer_minutes": 4}
 # Files up to this size are looked through when they are opened (about half a second at most); of larger ones only
 # the small tables are.
 _LOOK_THROUGH: Final = 64 * 2**20
@@ -263,6 +280,14 @@ def check_version(connection: sqlite3.Connection, path: Path) -> int:
     return version
 
 
+def check_current(connection: sqlite3.Connection, path: Path) -> None:
+    """Raises NewerSchemaError, and OlderSchemaError for tables of an earlier version."""
+    found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'pacer_schema'").fetchone()
+    version = 0 if found is None else check_version(connection, path)
+    if version < VERSION:
+        raise OlderSchemaError(str(path), version, VERSION, "Start a scheduler of this version on it once.")
+
+
 def prepare(
     connection: sqlite3.Connection,
     path: Path,
@@ -270,8 +295,12 @@ def prepare(
     synchronous: str,
     busy_timeout: float,
     set_up: Callable[[], T],
+    migrating: bool,
 ) -> T:
-    """Set the connection up and, in one transaction, bring the tables to this version and call `set_up`."""
+    """Set the connection up and, in one transaction, bring the tables to this version and call `set_up`.
+
+    Not `migrating`: raises OlderSchemaError if they are not of this version.
+    """
     try:
         # FULL makes a commit wait for the disk, NORMAL only a checkpoint: `durability` decides.
         connection.execute(f"PRAGMA synchronous = {synchronous}")
@@ -280,7 +309,10 @@ def prepare(
         _switch_to_wal(connection, path, busy_timeout)
         connection.execute("BEGIN IMMEDIATE")
         try:
-            _migrate(connection, path)
+            if migrating:
+                _migrate(connection, path)
+            else:
+                check_current(connection, path)
             done = set_up()
             connection.execute("COMMIT")
         except BaseException:

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -11,14 +13,16 @@ from typing import Any, Final
 import attrs
 
 from pacer._job import JobRecord, JobState
+from pacer._minutes import KEPT, Tally
+from pacer._overview import Mark
 from pacer._rules import Fate
-from pacer.stores._rows import COLUMNS, PLAIN, Encoded, decode, storable_text
+from pacer.stores._rows import COLUMNS, LISTED, PLAIN, Encoded, Row, decode, storable_text
 from pacer.stores._sqlite_mirror import Mirror
 
 _INSERT: Final = """
 INSERT INTO pacer_jobs (queue, id, task, payload, home, key, priority, cost, delay, timeout, retry, unique_key,
-    batch_id, seq, sort_key, created_at, ready_at, expires_at, place, due, arrival, state)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued')
+    batch_id, seq, sort_key, created_at, ready_at, expires_at, place, due, arrival, headers, state)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued')
 ON CONFLICT DO NOTHING
 """
 
@@ -47,8 +51,31 @@ _REQUEUE: Final = (
 )
 _FINISH: Final = (
     "UPDATE pacer_jobs SET state = ?, ended_at = ?, error = ?, result = ?, failures = ?, first_failed_at = ?, "
-    "throttles = ?, recoveries = ?, progress = ?, message = ?, worker = NULL, payload = NULL, "
+    "throttles = ?, recoveries = ?, progress = ?, message = ?, worker = NULL, "
+    # What has not succeeded can be run again.
+    "payload = CASE ?1 WHEN 'succeeded' THEN NULL ELSE payload END, "
     "arrival = NULL, place = NULL, due = NULL WHERE seq = ?"
+)
+_READMIT: Final = (
+    "UPDATE pacer_jobs SET state = 'queued', place = seq, due = NULL, arrival = ?, created_at = ?, ready_at = ?, "
+    "expires_at = ?, started_at = NULL, ended_at = NULL, failures = 0, first_failed_at = NULL, retry_delay = 0, "
+    "promised_low = NULL, promised_high = NULL, throttles = 0, recoveries = 0, cancel_requested = 0, progress = NULL, "
+    "message = '', result = NULL WHERE seq = ?"
+)
+_LISTED_READY: Final = (
+    f"SELECT {LISTED} FROM pacer_jobs WHERE queue = ? AND place IS NOT NULL AND (sort_key, place) > (?, ?) "
+    "ORDER BY sort_key, place LIMIT ?"
+)
+_LISTED_DELAYED: Final = (
+    f"SELECT {LISTED} FROM pacer_jobs WHERE queue = ? AND due IS NOT NULL AND (due, seq) > (?, ?) "
+    "ORDER BY due, seq LIMIT ?"
+)
+_LISTED_ENDED: Final = (
+    f"SELECT {LISTED} FROM pacer_jobs WHERE queue = ? AND ended_at IS NOT NULL AND state {{which}} "
+    "AND (ended_at, seq) < (?, ?) ORDER BY ended_at DESC, seq DESC LIMIT ?"
+)
+_TALLY: Final = (
+    "SELECT count(*) FROM (SELECT 1 FROM pacer_jobs WHERE queue = ? AND ended_at IS NOT NULL AND state {which} LIMIT ?)"
 )
 _PRUNE: Final = (
     "DELETE FROM pacer_jobs WHERE seq IN "
@@ -111,6 +138,7 @@ class JobTable:
                     place,
                     due,
                     arrival,
+                    encoded.headers,
                 ),
             )
         if not self.cursor.rowcount:
@@ -176,6 +204,20 @@ class JobTable:
         )
         self._mirror(job.id, fate.state)
 
+    def readmit(self, job: JobRecord, arrival: int) -> None:
+        """A job that had ended waits again, as its record says: ready at once."""
+        self.cursor.execute(_READMIT, (arrival, job.created_at, job.ready_at, job.expires_at, job.seq))
+        self._mirror(job.id, JobState.QUEUED)
+
+    def note_minute(self, minute: Tally) -> None:
+        """What happened in a minute that is over; what is older than a day goes."""
+        number = int(minute[0])
+        self.cursor.execute(
+            "INSERT OR REPLACE INTO pacer_minutes (queue, minute, tally) VALUES (?, ?, ?)",
+            (self.queue, number, json.dumps(minute)),
+        )
+        self.cursor.execute("DELETE FROM pacer_minutes WHERE queue = ? AND minute <= ?", (self.queue, number - KEPT))
+
     def request_cancel(self, job: JobRecord) -> None:
         """The worker that runs the job is to cancel it."""
         self.cursor.execute("UPDATE pacer_jobs SET cancel_requested = 1 WHERE seq = ?", (job.seq,))
@@ -240,6 +282,44 @@ class JobTable:
             (self.queue, storable_text(batch_id)),
         )
         return {JobState(state): count for state, count in rows}
+
+    def waiting(self, after: Mark | None, count: int) -> Sequence[Row]:
+        """Rows of the waiting jobs behind this mark: ready ones in order, then delayed ones by time."""
+        rows: list[Row] = []
+        if after is None or after.shelf == 0:
+            start = (-math.inf, 0) if after is None else (after.at, after.seq)
+            rows = self.cursor.execute(_LISTED_READY, (self.queue, *start, count)).fetchall()
+            after = None
+        if len(rows) < count:
+            start = (-math.inf, 0) if after is None else (after.at, after.seq)
+            rows += self.cursor.execute(_LISTED_DELAYED, (self.queue, *start, count - len(rows))).fetchall()
+        return rows
+
+    def ended(self, state: JobState, after: Mark | None, count: int) -> Sequence[Row]:
+        """Rows of the jobs that ended so, the last first, before the one of this mark."""
+        before = (math.inf, 0) if after is None else (after.at, after.seq)
+        return self.cursor.execute(_LISTED_ENDED.format(which=_which(state)), (self.queue, *before, count)).fetchall()
+
+    def tally(self, most: int) -> dict[JobState, int]:
+        """How many jobs ended so are there, for each state, counted up to so many."""
+        found = {}
+        for state in JobState:
+            if state.final:
+                sql = _TALLY.format(which=_which(state))
+                (found[state],) = self.cursor.execute(sql, (self.queue, most)).fetchone()
+        return {state: count for state, count in found.items() if count}
+
+    def minutes(self, since: int) -> Sequence[Tally]:
+        """What happened in the minutes from this number on, in order, as far as it was noted."""
+        rows = self.cursor.execute(
+            "SELECT tally FROM pacer_minutes WHERE queue = ? AND minute >= ? ORDER BY minute", (self.queue, since)
+        )
+        return [json.loads(text) for (text,) in rows]
+
+
+def _which(state: JobState) -> str:
+    """As SQL, so that SQLite takes the index that belongs to the state."""
+    return f"= '{state.value}'" + (" AND state <> 'succeeded'" if state is not JobState.SUCCEEDED else "")
 
 
 def _place(seq: int, ready_at: float, now: float) -> tuple[int | None, float | None]:

@@ -51,7 +51,7 @@ class QueueView:
     tenure: Tenure
     """Its rules are for a clock that is Unix time, which the queue's may not be."""
     clock: Callable[[], float]
-    rules: Rules = attrs.field(init=False)
+    _rules: Rules = attrs.field(init=False)
     now: float = attrs.field(init=False, default=0.0)
     offset: float = attrs.field(init=False, default=0.0)
     state: QueueState = attrs.field(init=False)
@@ -79,7 +79,17 @@ class QueueView:
     # -- transactions ------------------------------------------------------------------------------------------------
 
     def __attrs_post_init__(self) -> None:
-        self.rules = self.tenure.rules
+        self._rules = self.tenure.rules
+
+    @property
+    def rules(self) -> Rules:
+        """On the queue's clock, with the numbers that a person has set."""
+        return self._rules.tuned(self.state)
+
+    @property
+    def guest(self) -> bool:
+        """Whether it was opened by one."""
+        return self.tenure.guest
 
     @property
     def retired(self) -> bool:
@@ -150,7 +160,7 @@ class QueueView:
     def set_offset(self, offset: float) -> None:
         """By how much the queue's time is ahead of the wall clock; the rules may speak of the calendar."""
         if offset != self.offset:
-            self.offset, self.rules = offset, self.tenure.rules.on_clock(-offset)
+            self.offset, self._rules = offset, self.tenure.rules.on_clock(-offset)
 
     def _load(self) -> None:
         row = self.cursor.execute(
@@ -165,8 +175,8 @@ class QueueView:
         self.now = max(self.now, last)
         if text != self._state_text or parts != self._parts or self._written is None:
             self.tenure.look(parts)
-            self._kept = not_ours(text, parts, self.rules) if self.retired else {}
-            self.state = decode_state(text, parts, self.rules)
+            self._kept = not_ours(text, parts, self._rules) if self.retired else {}
+            self.state = decode_state(text, parts, self._rules)
             self._state_text, self._parts, self._written = text, parts, self.state
         else:
             self.state = self._written

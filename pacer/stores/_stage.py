@@ -14,12 +14,14 @@ from pacer._job import ONE_REQUEST, JobRecord, JobState
 from pacer._snapshot import Running, Snapshot
 from pacer.protocols import Added, Addition, JobFacts
 from pacer.stores._queue import StoredQueue
-from pacer.stores._rows import Encoded, Row, decode_retry, encode
+from pacer.stores._rows import Encoded, Row, decode_headers, decode_retry, encode
 from pacer.stores._seams import View
 from pacer.stores._state import decode_state
 
 # The first fields of JobRecord: what is known of a job before a store has filled in the rest.
-STAGED: Final = "id, task, payload, home, key, priority, cost, delay, timeout, retry, unique_key, batch_id, expires"
+STAGED: Final = (
+    "id, task, payload, home, key, priority, cost, delay, timeout, retry, unique_key, batch_id, expires, headers"
+)
 _COST, _RETRY = 6, 9
 _AT_ONCE: Final = 500
 
@@ -96,7 +98,8 @@ def _take_in(queue: StoredQueue, staged: Staged, jobs: list[Added], dropped: lis
 
 def staged_record(row: Row) -> JobRecord:
     """The record of a row of `STAGED`."""
-    record = JobRecord(*row)
+    record = JobRecord(*row[:-1])
+    record.headers = None if row[-1] is None else decode_headers(row[-1])
     record.cost = ONE_REQUEST if row[_COST] is None else json.loads(row[_COST])
     record.retry = None if row[_RETRY] is None else decode_retry(row[_RETRY])
     return record
@@ -118,6 +121,7 @@ def staged_row(record: JobRecord, encoded: Encoded) -> Row:
         record.unique,
         record.batch_id,
         record.expires,
+        encoded.headers,
     )
 
 

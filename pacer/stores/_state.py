@@ -9,10 +9,11 @@ from typing import Any, Final
 
 import attrs
 
+from pacer._minutes import usable
 from pacer._promises import NARROWEST, WIDEST
 from pacer._rules import Rules
 from pacer._snapshot import QueueState
-from pacer.stores._parts import LEARNING, changed_parts, part_of
+from pacer.stores._parts import LEARNING, changed_parts, part_of, without_numbers_of
 
 _COUNTS: Final = frozenset({"failures", "succeeded", "failed", "throttled"})
 _NUMBERS: Final = frozenset(
@@ -29,6 +30,7 @@ _NUMBERS: Final = frozenset(
     }
 )
 _SCALES: Final = frozenset({"low_scale", "high_scale"})
+_MAPPINGS: Final = frozenset({"numbers", "ticks"})
 
 
 def encode_state(state: QueueState, kept: Mapping[str, Any] | None = None) -> str:
@@ -67,7 +69,8 @@ def decode_state(text: str, parts: str, rules: Rules) -> QueueState:
             wrong.append(name)
     if wrong:
         rules.guard.note(QueueState, "from_json", f"stored {', '.join(wrong)} cannot be used; learnt anew")
-    return QueueState.from_json({**fresh, **data, **{name: fresh[name] for name in wrong}})
+    state = QueueState.from_json({**fresh, **data, **{name: fresh[name] for name in wrong}})
+    return without_numbers_of(state, changed)
 
 
 def not_ours(text: str, parts: str, rules: Rules) -> dict[str, Any]:
@@ -95,10 +98,18 @@ def _usable(name: str, value: Any) -> bool:
     if name in _COUNTS:
         return type(value) is int and value >= 0
     if name in _SCALES:
-        return type(value) in (int, float) and NARROWEST <= value <= WIDEST
+        return _finite(value) and NARROWEST <= value <= WIDEST
+    if name in _MAPPINGS:
+        return isinstance(value, dict) and all(map(_finite, value.values()))
+    if name in ("minute", "past"):
+        return usable(value) if name == "minute" else isinstance(value, list | tuple) and all(map(usable, value))
     if name in _NUMBERS:
-        return (value is None and name == "last_failed_at") or (type(value) in (int, float) and math.isfinite(value))
+        return (value is None and name == "last_failed_at") or _finite(value)
     return type(value) is (bool if name == "paused" else str)
+
+
+def _finite(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 def _same_shape(fresh: Any, value: Any) -> bool:

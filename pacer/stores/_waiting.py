@@ -107,6 +107,11 @@ class WaitingJobs:
         for index in range(self._front, len(self._ready)):
             yield self._ready[index][2]
 
+    def delayed(self) -> Iterator[JobRecord]:
+        """The others, by the time at which they become ready."""
+        for _, _, record in self._delayed:
+            yield record
+
     def next_ready_at(self) -> float | None:
         """When the first of the delayed jobs becomes ready; None if there is none."""
         return self._delayed[0][0] if self._delayed else None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,17 +14,19 @@ from typing import Final, Literal, get_args
 
 import attrs
 
+from pacer._errors import UnknownQueueError
+from pacer._overview import QueueInfo
 from pacer._rules import Rules
 from pacer._validation import not_negative, one_of, positive, seconds
 from pacer.codecs import JsonCodec
 from pacer.protocols import Codec
-from pacer.stores._care import NO_TASKS, Care
+from pacer.stores._care import NO_TASKS
 from pacer.stores._expiry import Expiry
 from pacer.stores._ledger import Desk, StoredLedger, check_asyncio, opened
 from pacer.stores._parts import Tenure
 from pacer.stores._queue import StoredQueue
 from pacer.stores._sqlite_mirror import Mirror, StatusMirror
-from pacer.stores._sqlite_opening import open_queue
+from pacer.stores._sqlite_opening import find_queue, open_queue, queues_in
 from pacer.stores._sqlite_schema import inspect, prepare
 from pacer.stores._sqlite_stage import SqliteDoor, SqliteStage
 from pacer.stores._sqlite_table import JobTable, WorkerTable
@@ -85,19 +88,27 @@ class SqliteStore:
     share: bool = attrs.field(default=False, kw_only=True)
     clock: Callable[[], float] | None = attrs.field(default=None, kw_only=True)
 
+    async def queues(self) -> Sequence[QueueInfo]:
+        """The queues that there are, by name; none if there is no file."""
+        check_asyncio("SqliteStore", "aiosqlite")
+        return await asyncio.get_running_loop().run_in_executor(None, lambda: queues_in(self.path, self.busy_timeout))
+
     @asynccontextmanager
     async def open(
-        self, queue: str, rules: Rules, worker: str, *, takeover: bool = False
+        self, queue: str, rules: Rules, worker: str, *, takeover: bool = False, guest: bool = False
     ) -> AsyncGenerator[StoredLedger]:
-        """Open one queue for one worker.
+        """Open one queue for one worker, or for a guest.
 
         Raises:
             PartsDifferError: Others have it open with other strategies or settings, and `takeover` is False.
+            UnknownQueueError: There is none with this name for a guest.
             UnsupportedBackendError: The event loop is not asyncio's.
             StoreError: One of its kinds says why the file cannot be used; then nothing in it has been changed.
         """
         check_asyncio("SqliteStore", "aiosqlite")
-        opening = _Opening(self, Tenure(queue, rules), worker, takeover)
+        if guest and not self.path.exists():
+            raise UnknownQueueError(queue, str(self.path), [])
+        opening = _Opening(self, Tenure(queue, rules, guest=guest), worker, takeover)
         transactions = Transactions(self.path, connecting=opening.inspect, connected=opening.set_up)
         async with opened(SqliteThread(transactions, self.busy_timeout), lambda: opening.desk, self) as ledger:
             yield ledger
@@ -125,6 +136,8 @@ class _Opening:
         mirror = None if store.mirror is None else Mirror(cursor, store.mirror)
 
         def open_here() -> int:
+            if self._tenure.guest:
+                return find_queue(cursor, self._tenure, store.path)
             number, now = open_queue(cursor, self._tenure, wall=clock(), takeover=self._takeover)
             # At once, so that no other can open the queue with other settings before this worker has said hello.
             WorkerTable(cursor, number).note(self._worker, now + store.lease, NO_TASKS)
@@ -138,12 +151,13 @@ class _Opening:
             synchronous=_SYNCHRONOUS[store.durability],
             busy_timeout=store.busy_timeout,
             set_up=open_here,
+            migrating=not self._tenure.guest,
         )
         view = QueueView(cursor, number, self._tenure, clock)
         queue = StoredQueue(JobTable(cursor, number, mirror), view, self._worker, store.lease)
-        care, stage = Care(WorkerTable(cursor, number), queue), SqliteStage(cursor, number)
+        workers, stage = WorkerTable(cursor, number), SqliteStage(cursor, number)
         door = SqliteDoor(store.path.absolute(), self._tenure.queue)
-        self.desk = Desk.of(queue, care, _FileClock(view), stage, door)
+        self.desk = Desk.of(queue, workers, _FileClock(view), stage, door)
         return self.desk.expiry
 
 

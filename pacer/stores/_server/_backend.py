@@ -15,6 +15,8 @@ from typing import Protocol
 import attrs
 
 from pacer._job import JobRecord
+from pacer._minutes import Tally
+from pacer._overview import Mark
 from pacer.stores._rows import Encoded, Row
 
 Key = tuple[float, int]
@@ -141,6 +143,7 @@ class Writing:
         workers: Workers by name: until when they are alive, and what they can run as JSON; None for one that left.
         unstage: Numbers of jobs in the stage that have been taken into the queue.
         notice: What the others are told once it is committed; None if nobody needs to hear of it.
+        minutes: What happened in minutes that are over. What is older than `KEPT` minutes than the last may go.
     """
 
     head: Head
@@ -151,6 +154,7 @@ class Writing:
     workers: Mapping[str, tuple[float, str] | None]
     unstage: Sequence[int] = ()
     notice: str | None = None
+    minutes: Sequence[Tally] = ()
 
 
 CLOCK_TOLERANCE = 0.25
@@ -165,7 +169,8 @@ class Backend(Protocol):
 
     Rows of ready jobs may lack arguments that are large: they are asked for with `find` when the job starts. Those of
     running jobs always lack them. So what a job was given is written with a job that is new, left alone while it waits
-    and runs, and removed when it has ended.
+    and runs, and removed when it has succeeded. If it has ended otherwise it is kept: such a job may wait again, which
+    is a change from ENDED to READY.
 
     Every method raises a `StoreError` if it fails: a `StoreUnavailableError` where it may succeed later. After one the
     connection may be broken; the next call makes a new one. Reads are of what was last committed, or of what is held
@@ -188,8 +193,11 @@ class Backend(Protocol):
     def close(self) -> None:
         """Disconnect. Never raises."""
 
-    def create(self, head: Head) -> None:
-        """Make the queue with this head, unless there is one; its version is 0."""
+    def create(self, head: Head | None) -> None:
+        """Make the queue with this head, unless there is one; its version is 0.
+
+        None: for a guest, who makes none. Raises UnknownQueueError.
+        """
 
     # -- commits -----------------------------------------------------------------------------------------------------
 
@@ -254,6 +262,18 @@ class Backend(Protocol):
 
     def of_kind(self, task: str, home: str | None, limit: int) -> Sequence[Row]:
         """Rows (`COLUMNS`) of waiting jobs of this task and home: of all, or of as many as the limit says."""
+
+    def waiting(self, after: Mark | None, count: int) -> Sequence[Row]:
+        """Rows (`LISTED`) of the waiting jobs behind this mark: ready ones in order, then delayed ones by time."""
+
+    def ended(self, state: str, after: Mark | None, count: int) -> Sequence[Row]:
+        """Rows (`LISTED`) of the jobs that ended so, the last first, before the one of this mark."""
+
+    def tally(self, most: int) -> Mapping[str, int]:
+        """How many jobs ended so are there, for each state, counted up to so many."""
+
+    def minutes(self, since: int) -> Sequence[Tally]:
+        """What happened in the minutes from this number on, in order, as far as it was written."""
 
     def batch(self, batch_id: str) -> Mapping[str, int]:
         """How many jobs of the batch are in which state."""

@@ -11,7 +11,6 @@ from typing import Final
 import attrs
 
 from pacer._rules import Rules
-from pacer.stores._care import Care
 from pacer.stores._ledger import Desk, StoredLedger, Terms, opened
 from pacer.stores._parts import Tenure
 from pacer.stores._queue import StoredQueue
@@ -98,6 +97,7 @@ async def opened_on_server(
     clock: Callable[[], float] | None = None,
     ahead: float = 0.0,
     takeover: bool = False,
+    guest: bool = False,
     door: Door | None = None,
 ) -> AsyncGenerator[StoredLedger]:
     """A ledger on the server that this backend connects to.
@@ -112,11 +112,12 @@ async def opened_on_server(
         clock: Shows the time instead of the server.
         ahead: Seconds ahead of the clock for which start times are given out.
         takeover: Whether the queue may be taken from others with other settings.
+        guest: Whether it is no worker that opens it.
         door: Where jobs are enqueued in transactions of others.
     """
-    view = ServerView(backend, rules, ServerClock(clock), worker, Tenure(queue, rules), takeover)
+    view = ServerView(backend, rules, ServerClock(clock), worker, Tenure(queue, rules, guest=guest), takeover)
     stored = StoredQueue(view.work, view, worker, terms.lease, ahead=ahead)
-    desk = Desk.of(stored, Care(view.workers, stored), view.clock, ServerStage(view), door)
+    desk = Desk.of(stored, view.workers, view.clock, ServerStage(view), door)
     hearing = Hearing(terms, view)
     async with opened(ServerThread(backend, view, desk.expiry), lambda: desk, hearing) as ledger:
         desk.risks = backend.risks

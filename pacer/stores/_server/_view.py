@@ -48,7 +48,7 @@ class ServerView:
     moment: Moment = attrs.field(init=False, factory=Moment)
     work: Work = attrs.field(init=False)
     workers: WorkersAtWork = attrs.field(init=False)
-    rules: Rules = attrs.field(init=False)
+    _rules: Rules = attrs.field(init=False)
     state: QueueState = attrs.field(init=False)
     ready: int = attrs.field(init=False, default=0)
     delayed: int = attrs.field(init=False, default=0)
@@ -82,12 +82,22 @@ class ServerView:
     _running_facts: tuple[Running, ...] | None = attrs.field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
-        self.rules = self.given
+        self._rules = self.given
         self.work = Work(self.backend, self.moment)
         self.workers = WorkersAtWork(self.backend)
         self._front = Front(self.backend)
 
     # -- transactions ------------------------------------------------------------------------------------------------
+
+    @property
+    def rules(self) -> Rules:
+        """On the queue's clock, with the numbers that a person has set."""
+        return self._rules.tuned(self.state)
+
+    @property
+    def guest(self) -> bool:
+        """Whether it was opened by one."""
+        return self.tenure.guest
 
     @property
     def now(self) -> float:
@@ -100,7 +110,10 @@ class ServerView:
         return self.moment.running
 
     def create(self) -> None:
-        """Make the queue, if there is none with this name."""
+        """Make the queue, if there is none with this name. Raises UnknownQueueError for a guest."""
+        if self.guest:
+            self.backend.create(None)
+            return
         state = encode_state(self.given.initial())
         self.backend.create(Head(version=0, state=state, parts=self.tenure.text))
 
@@ -153,7 +166,8 @@ class ServerView:
             others = [until for name, until, _ in self.backend.workers() if name != self.worker]
             now = max(self.clock.server() + head.offset, head.at)
             self.tenure.check(head.parts, max(others, default=-math.inf) - now, takeover=self.takeover)
-            self._parts = self.tenure.text
+            if not self.guest:
+                self._parts = self.tenure.text
         else:
             self.tenure.look(head.parts)
         self._kept = not_ours(head.state, head.parts, self.given) if self.retired else None
@@ -171,7 +185,7 @@ class ServerView:
         self.moment.now = self.clock.tick(server)
         if self.clock.offset != self._offset:
             self._offset = self.clock.offset
-            self.rules = self.given.on_clock(-self._offset)
+            self._rules = self.given.on_clock(-self._offset)
 
     def begin(self, writes: bool) -> bool:
         """A transaction has begun; `look` comes before it, unless what is known is taken to be true.
@@ -220,7 +234,10 @@ class ServerView:
                 changes=changes,
                 workers=self.workers.changes,
                 unstage=tuple(self.unstaged),
-                notice=None if self._people < 2 else notice(self.worker, changes, self._steered or self._makes_room),
+                minutes=tuple(self.work.minutes_over),
+                notice=None
+                if self._people < (1 if self.guest else 2)
+                else notice(self.worker, changes, self._steered or self._makes_room),
             )
         )
 
@@ -252,7 +269,7 @@ class ServerView:
 
     def written(self) -> None:
         """What was changed is committed, and nobody else has come in between."""
-        if not self._entered:
+        if not self._entered and not self.guest:
             self._people += 1  # whoever was counted, this worker was not among them
         self._head, self._written, self._entered = self._new_head(), self.state, True
         self._state_text = self._next_text

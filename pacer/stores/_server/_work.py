@@ -9,6 +9,8 @@ from typing import Any
 import attrs
 
 from pacer._job import JobRecord, JobState
+from pacer._minutes import Tally
+from pacer._overview import Mark
 from pacer._rules import Fate
 from pacer.stores._rows import Encoded, Row, decode, storable_text
 from pacer.stores._server._backend import Backend, Change, Place
@@ -31,11 +33,13 @@ class Work:
     Attributes:
         checking: Whether the server is asked before a job is taken to be new. Ids are random as a rule, so that it
             would be asked in vain; it notices itself when it gets a job that it has.
+        minutes_over: What happened in minutes that are over, and is to be written.
     """
 
     _backend: Backend
     _moment: Moment
     checking: bool = attrs.field(init=False, default=False)
+    minutes_over: list[Tally] = attrs.field(init=False, factory=list)
     _changes: dict[str, Change] = attrs.field(init=False, factory=dict)
     _known: dict[str, JobRecord | None] = attrs.field(init=False, factory=dict)
     """Jobs that were looked up, by id."""
@@ -50,7 +54,7 @@ class Work:
 
     def clear(self) -> None:
         """It has been committed, or is to be forgotten."""
-        self._changes, self._known, self._known_unique = {}, {}, {}
+        self._changes, self._known, self._known_unique, self.minutes_over = {}, {}, {}, []
 
     def changed(self, job_id: str) -> Change | None:
         """How the job was changed; None if it was not."""
@@ -64,10 +68,11 @@ class Work:
         *,
         arrival: int | None = None,
         encoded: Encoded | None = None,
+        was_state: JobState | None = None,
     ) -> None:
         before = self._changes.get(job.id)
         if before is None:
-            state = None if was is Place.NOWHERE else _STATE_IN[was].value
+            state = None if was is Place.NOWHERE else (was_state or _STATE_IN[was]).value
             self._changes[job.id] = Change(job, was, place, arrival, encoded, state)
         else:
             self._changes[job.id] = attrs.evolve(before, job=job, place=place, arrival=arrival)
@@ -116,9 +121,19 @@ class Work:
         """A job has ended for good."""
         was, new = self._place(job), job.copy()
         fate.apply(new)
-        new.ended_at, new.result, new.recoveries = now, result, recoveries
-        new.payload = new.worker = None
+        new.ended_at, new.result, new.recoveries, new.worker = now, result, recoveries, None
+        if fate.state is JobState.SUCCEEDED:  # others may be run again
+            new.payload = None
         self._change(new, Place.ENDED, was)
+
+    def readmit(self, job: JobRecord, arrival: int) -> None:
+        """A job that had ended waits again, as its record says: ready at once."""
+        known = self._known.get(job.id)
+        self._change(job, Place.READY, Place.ENDED, arrival=arrival, was_state=None if known is None else known.state)
+
+    def note_minute(self, minute: Tally) -> None:
+        """What happened in a minute that is over."""
+        self.minutes_over.append(minute)
 
     def request_cancel(self, job: JobRecord) -> None:
         """The worker that runs the job is to cancel it."""
@@ -234,6 +249,24 @@ class Work:
                 if change.was_state is not None:
                     counts[change.was_state] -= 1
         return {JobState(state): count for state, count in counts.items() if count > 0}
+
+    # What people see is what was committed last: what the same transaction has done before is theirs a moment later.
+
+    def waiting(self, after: Mark | None, count: int) -> Sequence[Row]:
+        """Rows of the waiting jobs behind this mark."""
+        return self._backend.waiting(after, count)
+
+    def ended(self, state: JobState, after: Mark | None, count: int) -> Sequence[Row]:
+        """Rows of the jobs that ended so, before the one of this mark."""
+        return self._backend.ended(state.value, after, count)
+
+    def tally(self, most: int) -> dict[JobState, int]:
+        """How many jobs ended so are there, for each state, counted up to so many."""
+        return {JobState(state): count for state, count in self._backend.tally(most).items() if count}
+
+    def minutes(self, since: int) -> Sequence[Tally]:
+        """What happened in the minutes from this number on."""
+        return self._backend.minutes(since)
 
 
 _STATE_IN = {Place.READY: JobState.QUEUED, Place.DELAYED: JobState.QUEUED, Place.RUNNING: JobState.RUNNING}

@@ -15,10 +15,13 @@ from typing import Any
 
 import attrs
 
-from pacer._errors import StoreUnavailableError
+from pacer._errors import StoreUnavailableError, UnknownQueueError
 from pacer._job import JobRecord, JobState
+from pacer._minutes import Tally
+from pacer._overview import Mark, QueueInfo
 from pacer.codecs import JsonCodec
 from pacer.stores._ledger import StoredLedger
+from pacer.stores._parts import stored_terms
 from pacer.stores._rows import PLAIN, Row, encode, row_of
 from pacer.stores._server._backend import (
     CLOCK_TOLERANCE,
@@ -62,6 +65,7 @@ class MemoryServer:
     before_load: Callable[[], None] = lambda: None
     writes: int = 0
     loads: int = 0
+    minutes: dict[int, Tally] = attrs.field(factory=dict)
     listeners: list[tuple[asyncio.AbstractEventLoop, Callable[[str], None]]] = attrs.field(factory=list)
     notices: list[str] = attrs.field(factory=list)
 
@@ -99,9 +103,11 @@ class MemoryBackend:
     def close(self) -> None: ...
     def unlock(self) -> None: ...
 
-    def create(self, head: Head) -> None:
+    def create(self, head: Head | None) -> None:
         with self.server.lock:
             self.server.head = self.server.head or head
+            if self.server.head is None:
+                raise UnknownQueueError("default", self.name, [])
 
     def load(self, known: int | None, lock: bool) -> Loaded:
         server = self.server
@@ -146,7 +152,7 @@ class MemoryBackend:
                 else:
                     before = server.jobs[job.id]
                     assert before.place is change.was, (job.id, before.place, change)
-                    job.payload = None if change.place is Place.ENDED else before.job.payload
+                    job.payload = None if job.state is JobState.SUCCEEDED else before.job.payload
                 waits = change.place in (Place.READY, Place.DELAYED)
                 assert waits is (change.arrival is not None), change
                 server.jobs[job.id] = Kept(job, change.place, change.arrival)
@@ -155,6 +161,7 @@ class MemoryBackend:
                     server.workers.pop(name, None)
                 else:
                     server.workers[name] = said
+            server.minutes.update({int(minute[0]): minute for minute in writing.minutes})
             server.head, server.commits[writing.worker] = writing.head, writing.commit
             server.writes += 1
             if writing.notice is not None:
@@ -243,6 +250,31 @@ class MemoryBackend:
             waiting = self._in(Place.READY, Place.DELAYED)
             return [_row(one.job) for one in waiting if (one.job.task, one.job.home) == (task, home)][:limit]
 
+    def waiting(self, after: Mark | None, count: int) -> list[Row]:
+        with self.server.lock:
+            ready = [(0, *one.key, one.job) for one in self._in(Place.READY)]
+            delayed = [(1, one.job.ready_at, one.job.seq, one.job) for one in self._in(Place.DELAYED)]
+            start = (-1, 0.0, 0) if after is None else (after.shelf, after.at, after.seq)
+            found = [entry for entry in [*ready, *sorted(delayed, key=lambda one: one[:3])] if entry[:3] > start]
+            return [_listed(job) for *_, job in found[:count]]
+
+    def ended(self, state: str, after: Mark | None, count: int) -> list[Row]:
+        with self.server.lock:
+            ended = [one.job for one in self._in(Place.ENDED) if one.job.state == state]
+            ended.sort(key=lambda job: (job.ended_at or 0.0, job.seq), reverse=True)
+            if after is not None:
+                ended = [job for job in ended if (job.ended_at or 0.0, job.seq) < (after.at, after.seq)]
+            return [_listed(job) for job in ended[:count]]
+
+    def tally(self, most: int) -> dict[str, int]:
+        with self.server.lock:
+            counts = Counter(one.job.state.value for one in self._in(Place.ENDED))
+            return {state: min(count, most) for state, count in counts.items()}
+
+    def minutes(self, since: int) -> list[Tally]:
+        with self.server.lock:
+            return [minute for number, minute in sorted(self.server.minutes.items()) if number >= since]
+
     def batch(self, batch_id: str) -> Counter[str]:
         with self.server.lock:
             jobs = [one.job for one in self.server.jobs.values()]
@@ -261,6 +293,11 @@ def _row(job: JobRecord, *, payload: bool = True) -> Row:
     return row if payload else (*row[:2], None, *row[3:])
 
 
+def _listed(job: JobRecord) -> Row:
+    row = _row(job, payload=False)
+    return (*row[:35], None, *row[36:])
+
+
 @attrs.frozen(eq=False)
 class MemoryServerStore:
     """A store on such servers, one for each queue."""
@@ -277,13 +314,17 @@ class MemoryServerStore:
     def server(self, queue: str = "default") -> MemoryServer:
         return self.servers.setdefault(queue, MemoryServer(self.clock))
 
+    async def queues(self) -> list[QueueInfo]:
+        heads = {name: server.head for name, server in sorted(self.servers.items())}
+        return [QueueInfo(name, stored_terms(head.parts)) for name, head in heads.items() if head is not None]
+
     @asynccontextmanager
     async def open(
-        self, queue: str, rules: Any, worker: str, *, takeover: bool = False
+        self, queue: str, rules: Any, worker: str, *, takeover: bool = False, guest: bool = False
     ) -> AsyncGenerator[StoredLedger]:
         backend = MemoryBackend(self.server(queue), worker)
         clock = self.clock if self.given else None
         async with opened_on_server(
-            backend, self.server(queue), self, queue, rules, worker, clock=clock, takeover=takeover
+            backend, self.server(queue), self, queue, rules, worker, clock=clock, takeover=takeover, guest=guest
         ) as ledger:
             yield ledger
