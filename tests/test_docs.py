@@ -35,6 +35,7 @@ PUBLIC_MODULES = (
     "pacer",
     "pacer.backoff",
     "pacer.codecs",
+    "pacer.dashboard",
     "pacer.estimators",
     "pacer.events",
     "pacer.fastapi",

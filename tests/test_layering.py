@@ -46,7 +46,7 @@ LAYERS = {
         "feedback",
     ],
     "tools": ["simulation", "testing"],
-    "integrations": ["fastapi", "demo", "_compare", "_work", "_cli", "_commands", "__main__"],
+    "integrations": ["fastapi", "dashboard", "demo", "_compare", "_work", "_cli", "_commands", "__main__"],
 }
 RANKS = {part: rank for rank, parts in enumerate(LAYERS.values()) for part in parts}
 FAMILIES = {"pacing", "backoff", "estimators", "queues"}

@@ -1,0 +1,152 @@
+"""The queue as all who look at it see it: read once for all of them."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import anyio
+import attrs
+from pydantic import BaseModel, TypeAdapter
+
+from pacer import JobState, Scheduler, StoreError, UnknownJobError
+from pacer.dashboard._models import (
+    EndedData,
+    ExplanationData,
+    JobData,
+    MinuteData,
+    StatusData,
+    UpcomingData,
+    WorkerData,
+)
+
+logger = logging.getLogger("pacer")
+
+PERIOD = 1.0
+"""Seconds after which the queue is read again, because other processes change it too."""
+GAP = 0.25
+"""Seconds that are between two readings, whatever happens."""
+_MINUTES = 60
+_RUNNING = 20
+_UPCOMING = 10
+_LAST = 5
+_BAD_ENDS = (JobState.FAILED, JobState.STALE, JobState.DEAD)
+
+_JOBS = TypeAdapter(list[JobData])
+_NEXT = TypeAdapter(list[UpcomingData])
+_HISTORY = TypeAdapter(list[MinuteData])
+_WORKERS = TypeAdapter(list[WorkerData])
+_STORE_AWAY = '{"detail":"The store of jobs cannot be used right now. It is tried again and again."}'
+_UNKNOWN = '{"unknown":true}'
+
+
+@attrs.frozen
+class Reading:
+    """The queue at one moment, part by part, as JSON that is sent as it is."""
+
+    number: int
+    parts: Mapping[str, str]
+
+
+@attrs.define(eq=False)
+class Watch:
+    """The newest reading. While nobody looks, nothing is read.
+
+    It has no task of its own: of those who wait for the next reading the first takes it, for all of them; and when it
+    leaves, the next does.
+    """
+
+    _scheduler: Scheduler
+    _latest: Reading | None = attrs.field(init=False, default=None)
+    _numbers: int = attrs.field(init=False, default=0)
+    _turn: anyio.Lock = attrs.field(init=False, factory=anyio.Lock)
+    _looking: int = attrs.field(init=False, default=0)
+    _jobs: Counter[str] = attrs.field(init=False, factory=Counter)
+
+    @contextmanager
+    def looking(self, job_id: str | None) -> Iterator[None]:
+        """Somebody looks: at the queue, and at this job, which is then part of the readings."""
+        self._looking += 1
+        self._jobs.update([job_id] if job_id is not None else [])
+        try:
+            yield
+        finally:
+            self._looking -= 1
+            if job_id is not None:
+                self._jobs -= Counter([job_id])
+            if not self._looking:
+                self._latest = None
+
+    async def after(self, number: int) -> Reading:
+        """A newer reading than this one; wait until there is one. Raises NotRunningError."""
+        if (there := self._newer(number)) is not None:
+            return there
+        async with self._turn:
+            if (there := self._newer(number)) is not None:
+                return there
+            if self._latest is not None:
+                await self._change()
+            self._numbers += 1
+            self._latest = Reading(self._numbers, await self._read())
+            return self._latest
+
+    def _newer(self, number: int) -> Reading | None:
+        return self._latest if self._latest is not None and self._latest.number > number else None
+
+    async def _change(self) -> None:
+        """Until something happens here; other processes are not heard, so not for long."""
+        with self._scheduler.subscribe(1) as events:
+            await anyio.sleep(GAP)
+            with anyio.move_on_after(PERIOD - GAP):
+                await anext(events, None)
+
+    async def _read(self) -> dict[str, str]:
+        try:
+            return await self._read_parts()
+        except StoreError as error:
+            logger.warning("the dashboard could not read the queue %r: %s", self._scheduler.name, error)
+            return {"problem": _STORE_AWAY}
+
+    async def _read_parts(self) -> dict[str, str]:
+        scheduler = self._scheduler
+        parts = {
+            "status": _text(StatusData.model_validate(await scheduler.status())),
+            "running": _dumped(_JOBS, (await scheduler.jobs(JobState.RUNNING, limit=_RUNNING)).jobs),
+            "upcoming": _dumped(_NEXT, await scheduler.upcoming(_UPCOMING)),
+            "history": _dumped(_HISTORY, await scheduler.history(_MINUTES)),
+            "ended": await self._ended(),
+            "workers": _dumped(_WORKERS, await scheduler.workers()),
+        }
+        for job_id in list(self._jobs):
+            parts[part_of(job_id)] = await self.job(job_id)
+        return parts
+
+    async def job(self, job_id: str) -> str:
+        """The part about one job."""
+        try:
+            return _text(ExplanationData.model_validate(await self._scheduler.explain(job_id)))
+        except UnknownJobError:
+            return _UNKNOWN
+
+    async def _ended(self) -> str:
+        counts = await self._scheduler.tally()
+        last = {
+            state: (await self._scheduler.jobs(state, limit=_LAST)).jobs for state in _BAD_ENDS if counts.get(state)
+        }
+        return _text(EndedData.model_validate({"counts": counts, "last": last}, from_attributes=True))
+
+
+def part_of(job_id: str) -> str:
+    """The name of the part about this job."""
+    return f"job {job_id}"
+
+
+def _text(data: BaseModel) -> str:
+    return data.model_dump_json()
+
+
+def _dumped(kind: TypeAdapter[Any], values: Any) -> str:
+    return kind.dump_json(kind.validate_python(list(values), from_attributes=True)).decode()

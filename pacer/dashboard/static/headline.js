@@ -1,0 +1,90 @@
+// The top of the page.
+
+import { byId, el, keyed, setAttribute, setText, show } from "./dom.js";
+import { countDown, countUp, now, settle } from "./clock.js";
+import { amount, clockTime, duration, expected, interval, rateUnit } from "./format.js";
+import { cautionsOf, stateOf } from "./state.js";
+import { steerable } from "./actions.js";
+
+let longest = { why: "", seconds: 0 }; // how long the wait was when it was first seen
+
+export function showHeadline(data) {
+  const { status, workers, history, ended } = data;
+  const state = stateOf(status, workers);
+  show(byId("state"), true);
+  setAttribute(byId("state"), "data-tone", state.tone);
+  setText(byId("state-word"), state.word);
+  setText(byId("state-why"), state.why);
+  showTime(state);
+  show(byId("pause"), !status.paused);
+  show(byId("resume"), status.paused);
+  showFacts(status, history);
+  showCautions(cautionsOf(status, ended));
+  return state;
+}
+
+function showTime(state) {
+  const time = byId("state-time");
+  const there = state.seconds !== null;
+  show(byId("state-until"), there);
+  show(byId("state-bar"), there);
+  if (!there) {
+    settle(time);
+    return;
+  }
+  if (longest.why !== state.why || longest.seconds < state.seconds) longest = { why: state.why, seconds: state.seconds };
+  const total = state.total ?? longest.seconds;
+  countDown(time, state.seconds, { bar: byId("state-bar"), total });
+  const at = state.seconds >= 5 ? `, at ${clockTime(new Date(now().getTime() + state.seconds * 1000))}` : "";
+  const of = state.total === null ? "" : ` of ${duration(state.total)}`;
+  setText(byId("state-note"), `left${of} ${state.note}${at}`.replace("left until", "until"));
+}
+
+function showFacts(status, history) {
+  setText(byId("fact-waiting"), `${amount(status.pending)} of ${amount(status.capacity)}`);
+  setText(byId("fact-running"), `${amount(status.running)} of ${amount(status.concurrency)}`);
+  setText(byId("fact-rate"), rateText(status.rate_limit, history));
+  const until = interval(status.estimate);
+  setText(byId("fact-new"), expected(status.estimate));
+  setAttribute(byId("fact-new"), "title", until || null);
+  setText(byId("fact-duration"), duration(status.average_duration));
+  const oldest = byId("fact-oldest");
+  if (status.oldest_waiting_seconds === null) {
+    settle(oldest);
+    setText(oldest, "nobody");
+  } else {
+    countUp(oldest, new Date(now().getTime() - status.oldest_waiting_seconds * 1000));
+  }
+}
+
+const LATELY = 5; // minutes, the current one among them
+
+function rateText(limit, history) {
+  if (!history?.length) return "";
+  const lately = history.slice(-LATELY);
+  const last = new Date(lately.at(-1).at);
+  const part = Math.min(60, Math.max(1, (now() - last) / 1000));
+  const started = lately.reduce((sum, one) => sum + one.started, 0);
+  const rate = started / (60 * (lately.length - 1) + part);
+  const unit = rateUnit(Math.max(rate, limit ?? 0));
+  const most = limit === null ? "" : ` of ${amount(limit * unit.factor)}`;
+  return `${amount(rate * unit.factor)}${most} a ${unit.each}`;
+}
+
+function showCautions(cautions) {
+  show(byId("cautions"), cautions.length > 0);
+  keyed(byId("cautions"), cautions, (one) => one.href + one.text, (one) => ({
+    node: el("li", {}, el("a", { href: one.href, "data-tone": one.tone }, one.text)),
+    update: () => {},
+  }));
+}
+
+export function showFooter(status) {
+  const totals = [
+    `${amount(status.succeeded)} succeeded`,
+    `${amount(status.failed)} failed`,
+    `${amount(status.throttled)} throttled by the upstream`,
+  ];
+  setText(byId("totals"), `Since the queue exists: ${totals.join(", ")}.`);
+  show(byId("read-only"), !steerable);
+}

@@ -1,0 +1,114 @@
+// Which view is shown, and what the live connection says to it.
+
+import { act, once, steerable } from "./actions.js";
+import { learnServerTime, now, setStopped } from "./clock.js";
+import { byId, setAttribute, setText, show } from "./dom.js";
+import { clockTime } from "./format.js";
+import { showFooter, showHeadline } from "./headline.js";
+import { openJob, showJob } from "./job.js";
+import { openJobs, showCounts } from "./jobs.js";
+import { noteByHand, openNumbers } from "./numbers.js";
+import { showOverview } from "./overview.js";
+import { Live } from "./stream.js";
+
+const title = document.title;
+const data = {};
+let heard = null; // when the last reading came
+let lastWord = null;
+
+function route() {
+  const [path, query] = location.hash.replace(/^#\/?/, "").split("?", 2);
+  if (path.startsWith("jobs/")) return { view: "job", id: decoded(path.slice(5)) };
+  const view = ["jobs", "numbers"].includes(path) ? path : "overview";
+  return { view, parameters: new URLSearchParams(query ?? "") };
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function open({ focus }) {
+  const { view, id, parameters } = route();
+  for (const place of document.querySelectorAll("[data-shows]")) show(place, place.dataset.shows === view);
+  for (const link of document.querySelectorAll("[data-view]")) {
+    const here = link.dataset.view === view || (link.dataset.view === "jobs" && view === "job");
+    setAttribute(link, "aria-current", here ? "page" : null);
+  }
+  const heading = { overview: () => document.querySelector("#overview [data-heading]"), job: () => openJob(id), jobs: () => openJobs(parameters), numbers: openNumbers }[view]();
+  document.title = { job: `Job ${id} · ${title}`, jobs: `Jobs · ${title}`, numbers: `Numbers · ${title}` }[view] ?? title;
+  live.show(view === "job" ? id : null);
+  if (focus) {
+    heading.focus({ preventScroll: true });
+    scrollTo(0, 0);
+  }
+}
+
+// A reading comes part by part, its status first.
+function receive(name, part) {
+  data[name] = part;
+  if (name === "problem") {
+    trouble(part.detail);
+    return;
+  }
+  if (name === "job") showJob(part);
+  if (name === "status") {
+    heard = now();
+    trouble("");
+    showFooter(part);
+    noteByHand(part.numbers_by_hand);
+  }
+  if (data.status) announce(showHeadline(data));
+  showOverview(data.status ? { [name]: part, status: data.status } : {});
+  if (name === "status" || name === "ended") showCounts(data.status, data.ended);
+}
+
+// Screen readers hear when the state becomes another one, and not how its seconds pass.
+function announce(state) {
+  if (lastWord !== null && lastWord !== state.word) setText(byId("announce"), `${state.word}. ${state.why}`);
+  lastWord = state.word;
+}
+
+const LINK = { connecting: "Connecting…", live: "Live", lost: "Connection lost, retrying", refused: "Signed out" };
+
+function link(state, detail) {
+  setAttribute(byId("link"), "data-link", state);
+  setText(byId("link"), LINK[state]);
+  setAttribute(document.documentElement, "data-link", state);
+  setStopped(state !== "live");
+  if (state === "live") {
+    learnServerTime(detail);
+    trouble("");
+    return;
+  }
+  trouble(`${detail || "Connection lost, retrying."}`);
+}
+
+function trouble(text) {
+  const since = heard === null ? "" : ` What you see is from ${clockTime(heard)}.`;
+  show(byId("trouble"), text !== "");
+  if (text) setText(byId("trouble"), text + since);
+  document.documentElement.toggleAttribute("data-old", text !== "");
+}
+
+byId("find").addEventListener("submit", (event) => {
+  event.preventDefault();
+  location.hash = `#/jobs/${encodeURIComponent(byId("find-id").value)}`;
+});
+for (const place of document.querySelectorAll("[data-steering]")) show(place, steerable);
+for (const [id, done] of [["pause", "Paused: no other job starts."], ["resume", "Resumed: jobs start again."]]) {
+  byId(id).addEventListener("click", () => once(byId(id), () => act(id, {}, done)));
+}
+
+// The link to the content is none to a view.
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  byId("main").focus();
+});
+
+const live = new Live({ message: receive, link }, route().id ?? null);
+open({ focus: false });
+addEventListener("hashchange", () => open({ focus: true }));
