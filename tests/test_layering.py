@@ -32,6 +32,7 @@ LAYERS = {
         "_intake",
         "_logging",
         "_next_claim",
+        "_periodic",
         "_options",
         "_receipt",
         "_runner",
@@ -43,16 +44,29 @@ LAYERS = {
         "_upcoming",
         "_views",
         "_worker",
+        "alerts",
         "feedback",
     ],
     "tools": ["simulation", "testing"],
-    "integrations": ["fastapi", "dashboard", "demo", "_compare", "_work", "_cli", "_commands", "__main__"],
+    "integrations": [
+        "fastapi",
+        "dashboard",
+        "prometheus",
+        "opentelemetry",
+        "demo",
+        "_compare",
+        "_work",
+        "_cli",
+        "_commands",
+        "__main__",
+    ],
 }
 RANKS = {part: rank for rank, parts in enumerate(LAYERS.values()) for part in parts}
 FAMILIES = {"pacing", "backoff", "estimators", "queues"}
 
-# The demo's stand-in upstream is the other side of the wire: a server with a clock of its own.
-MAY_READ_CLOCK_AND_DICE = ("stores", "_scheduler", "_worker", "demo.upstream")
+# The demo's stand-in upstream is the other side of the wire: a server with a clock of its own. Prometheus is told when
+# a gauge was read, and a trace when a run ended.
+MAY_READ_CLOCK_AND_DICE = ("stores", "_scheduler", "_worker", "demo.upstream", "prometheus", "opentelemetry")
 OPTIONAL = [
     "fastapi",
     "starlette",
@@ -63,7 +77,10 @@ OPTIONAL = [
     "openai",
     "httpx",
     "aiosqlite",
+    "cronsim",
     "psycopg",
+    "prometheus_client",
+    "opentelemetry",
     "trio",
     "sqlite3",
     "uvicorn",
