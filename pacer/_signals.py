@@ -158,8 +158,8 @@ class Announcer:
     _subscriptions: list[Subscription] = attrs.field(init=False, factory=list)
 
     def __attrs_post_init__(self) -> None:
-        self._givers = [one for one in self._observers if hasattr(one, "headers")]
-        self._companions = [one for one in self._observers if hasattr(one, "running")]
+        self._givers = [one for one in self._observers if callable(getattr(one, "headers", None))]
+        self._companions = [one for one in self._observers if callable(getattr(one, "running", None))]
 
     def __call__(self, event: Any) -> None:
         """Tell everybody, in order of registration."""
