@@ -55,6 +55,17 @@ class Intake:
         self.worker.announce(events.BatchEnqueued(addition.snapshot.now, batch_id, len(made)))
         return BatchReceipt(batch_id, [self._created(addition, added) for added in addition.jobs])
 
+    async def tick(self, name: str, was: float | None, at: float, records: Sequence[JobRecord]) -> bool:
+        """As `Ledger.tick`; whether it was done here. Raises QueueFullError."""
+        addition = await self.worker.ledger.tick(name, was, at, records)
+        if addition is None:
+            return False
+        if records:
+            self._tell_of(addition, records)
+            for added in addition.jobs:
+                self._created(addition, added)
+        return True
+
     def made_batch(
         self, options: JobOptions, calls: Iterable[Call[Any]]
     ) -> tuple[str, list[tuple[JobRecord, LocalCall | None]]]:
@@ -148,13 +159,17 @@ class Intake:
         if calls:
             created = {id(added.record) for added in addition.jobs if added.created}
             self._forget_calls(local for local in calls if id(local.record) not in created)
+        self._tell_of(addition, records)
+        return addition
+
+    def _tell_of(self, addition: Addition, records: Sequence[JobRecord]) -> None:
+        worker = self.worker
         for dropped in addition.dropped:
             worker.announce(events.JobDropped(addition.snapshot.now, dropped.id, dropped.task))
             worker.forget(dropped)
         worker.wake()
         if any(record.expires is not None for record in records):
             worker.expires()
-        return addition
 
     async def _add_in_turn(self, records: list[JobRecord]) -> Addition:
         """Wait for room, first come, first served; raises QueueFullError when the time is up.

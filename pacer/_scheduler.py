@@ -7,16 +7,18 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from random import Random
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar, overload
+from typing import Any, ParamSpec, Self, TypeVar, get_args, overload
 
 import attrs
+from typing_extensions import Unpack
 
 from pacer._asking import Asking
 from pacer._errors import AlreadyRunningError, NotRunningError
 from pacer._intake import Enqueuer
 from pacer._job import ONE_REQUEST, Retry
 from pacer._logging import LoggingObserver
-from pacer._options import JobOptions
+from pacer._options import JobOptions, OptionValues
+from pacer._periodic._timetable import Every, Missed, Timetable, options_of, plan_of
 from pacer._receipt import BatchReceipt, Receipt
 from pacer._rules import OnCrash, Rules
 from pacer._session import Session, Start, session
@@ -24,6 +26,7 @@ from pacer._steering import Steering
 from pacer._tasks import Call, TaskRegistry
 from pacer._transactional import StagedIntake, TransactionalEnqueuer
 from pacer._validation import not_negative, optional_seconds, part, seconds, whole
+from pacer.alerts._alert import Alert, named_once
 from pacer.backoff import NoBackoff
 from pacer.estimators import MovingAverage
 from pacer.pacing import Unpaced
@@ -65,6 +68,8 @@ class Scheduler(Asking, Steering):
         guest: Look at the queue and steer it, without being one of its workers: nothing is made, and the strategies and
             settings given here are written nowhere. It runs no jobs; `worker_concurrency` must not be given.
         observers: Told of every event; by default one `LoggingObserver()`. Pass your own tuple to replace it.
+        alerts: Who is called when something is wrong with the queue, as `Alert(OldestWaiting(600), tell_slack)`; nobody
+            by default.
         seed: Of the random generator that jitter draws from; None (default) takes one from the system.
     """
 
@@ -85,10 +90,16 @@ class Scheduler(Asking, Steering):
     takeover: bool = False
     guest: bool = False
     observers: Sequence[Observer] = attrs.field(factory=lambda: (LoggingObserver(),))
+    alerts: Sequence[Alert] = attrs.field(default=(), converter=named_once)
     seed: int | None = None
     _registry: TaskRegistry = attrs.field(init=False, factory=TaskRegistry, repr=False)
+    _timetable: Timetable = attrs.field(init=False, repr=False)
     _session: Session | None = attrs.field(init=False, default=None, repr=False)
     _block: AbstractAsyncContextManager[Session] | None = attrs.field(init=False, default=None, repr=False)
+
+    @_timetable.default
+    def _no_schedules(self) -> Timetable:
+        return Timetable(self._registry)
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -121,6 +132,8 @@ class Scheduler(Asking, Steering):
             rules=self._rules(),
             registry=self._registry,
             observers=self.observers,
+            alerts=self.alerts,
+            schedules=tuple(self._timetable.schedules.values()),
             slots=self._slots,
             stop_timeout=self.stop_timeout,
             takeover=self.takeover,
@@ -188,6 +201,71 @@ class Scheduler(Asking, Steering):
             return registered
 
         return register if function is None else register(function)
+
+    @overload
+    def every(
+        self,
+        seconds: float | timedelta,
+        /,
+        *,
+        missed: Missed = "once",
+        name: str | None = None,
+        **options: Unpack[OptionValues],
+    ) -> Every: ...
+
+    @overload
+    def every(
+        self,
+        /,
+        *,
+        cron: str,
+        tz: str = "UTC",
+        missed: Missed = "once",
+        name: str | None = None,
+        **options: Unpack[OptionValues],
+    ) -> Every: ...
+
+    def every(
+        self,
+        seconds: float | timedelta | None = None,
+        /,
+        *,
+        cron: str | None = None,
+        tz: str | None = None,
+        missed: Missed = "once",
+        name: str | None = None,
+        **options: Unpack[OptionValues],
+    ) -> Every:
+        """Enqueue a task again and again: `@scheduler.every(60)`, `scheduler.every(60).call(sweep, "tmp")`.
+
+        One job is enqueued for each time, whichever of the processes that know the schedule is first, also through
+        kills and restarts. Its id is made of the schedule's name and the time: "every:sweep:2026-11-24T07:00:00Z". Say
+        it before the scheduler starts, in all of its processes.
+
+        Args:
+            seconds: From time to time. The first comes so many seconds after a scheduler first ran with this schedule.
+            cron: Five fields instead: minute, hour, day, month, day of the week; needs the extra `cron`. A time of day
+                comes once on each day, also when summer time begins or ends.
+            tz: The time zone of `cron`, such as "Europe/Berlin"; "UTC" by default.
+            missed: What becomes of times for which no job could be enqueued, because no process ran or the queue was
+                full: "skip" has none made up for, if they are more than a minute ago; "once" (default) one for all of
+                them; "all" each of them, of more than 1000 the last 1000.
+            name: By which processes and restarts know it again, 1 to 160 characters; the task's name by default.
+            **options: For its jobs, as for `options`, without `job_id`. With `unique="sweep"` none is enqueued while
+                the one before waits or runs.
+
+        Raises:
+            ValueError: A value that cannot be; the message names it.
+            ImportError: `cron` without the package for it.
+            AlreadyRunningError: The scheduler runs.
+        """
+        if self._block is not None:
+            msg = f"every: the scheduler of queue {self.name!r} runs already; say it before it starts"
+            raise AlreadyRunningError(msg)
+        if missed not in get_args(Missed):
+            msg = f"every: missed must be one of {', '.join(map(repr, get_args(Missed)))}, got {missed!r}"
+            raise ValueError(msg)
+        return Every(self._timetable, plan_of(seconds, cron, tz), missed, name, options_of(options))
 
     # -- enqueue -----------------------------------------------------------------------------------------------------
 

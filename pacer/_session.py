@@ -11,10 +11,14 @@ import attrs
 
 from pacer import events
 from pacer._intake import Intake
+from pacer._periodic._ticker import Ticker
+from pacer._periodic._timetable import Schedule
 from pacer._rules import Rules
 from pacer._signals import Announcer
 from pacer._tasks import TaskRegistry
 from pacer._worker import Worker
+from pacer.alerts._alert import Alert
+from pacer.alerts._lookout import Lookout
 from pacer.protocols import Observer, Store
 
 
@@ -35,6 +39,8 @@ class Start:
     rules: Rules
     registry: TaskRegistry
     observers: Sequence[Observer]
+    alerts: Sequence[Alert]
+    schedules: Sequence[Schedule]
     slots: int
     stop_timeout: float
     takeover: bool
@@ -44,7 +50,8 @@ class Start:
 @asynccontextmanager
 async def session(start: Start) -> AsyncGenerator[Session]:
     """Open the store under a fresh worker id, work for as long as the block lasts, and leave no task behind."""
-    worker_id, announce = os.urandom(8).hex(), Announcer(tuple(start.observers))
+    worker_id, lookout = os.urandom(8).hex(), Lookout(start.name, start.alerts)
+    announce = Announcer((*start.observers, lookout.hear) if start.alerts else tuple(start.observers))
     failure: Exception | None = None
     async with start.store.open(
         start.name, start.rules, worker_id, takeover=start.takeover, guest=start.guest
@@ -53,9 +60,13 @@ async def session(start: Start) -> AsyncGenerator[Session]:
         try:
             async with anyio.create_task_group() as task_group:
                 try:
+                    intake = Intake(worker, start.registry, worker_id)
+                    ticker = Ticker.of(intake, () if start.guest else start.schedules)
                     await worker.start(task_group, guest=start.guest)
+                    ticker.start(task_group)
+                    lookout.start(task_group, worker)
                     announce(events.SchedulerStarted(ledger.now(), start.name, worker_id))
-                    yield Session(Intake(worker, start.registry, worker_id), worker)
+                    yield Session(intake, worker)
                     await worker.stop(start.stop_timeout)
                 except Exception as error:  # raised below, outside the group, so that it is not wrapped in one
                     failure = error

@@ -249,7 +249,7 @@ class Worker:
             await self._retire(error)
             return
         except Exception as error:
-            self._store_failed("claim", error)
+            self.store_failed("claim", error)
             self._next_claim.failed(STORE_RETRY)
             return
         self.report_faults()
@@ -295,7 +295,7 @@ class Worker:
                 self.announce(events.OutcomeRefused(self.ledger.now(), record.id, record.task))
                 return None
             except Exception as error:
-                self._store_failed("settle", error)
+                self.store_failed("settle", error)
             finally:
                 scope.shield = False
             self._unsettled.add(record)
@@ -371,7 +371,7 @@ class Worker:
             try:
                 await self.ledger.release(unfinished, begun=begun)
             except Exception as error:  # its lease will run out instead
-                self._store_failed("release", error)
+                self.store_failed("release", error)
                 return False
         for one in unfinished:
             if one.state is JobState.QUEUED:
@@ -392,7 +392,7 @@ class Worker:
                 beat = await self.ledger.beat(held)
                 await self._recover()
             except Exception as error:
-                self._store_failed("heartbeat", error)
+                self.store_failed("heartbeat", error)
                 continue
             for record in held:
                 if record.id in beat.cancel or record.id in beat.lost:
@@ -424,7 +424,7 @@ class Worker:
                 if expired.next is not None:
                     wait = min(wait, max(expired.next - self.ledger.now(), LEAST_SLEEP))
             except Exception as error:
-                self._store_failed("expire", error)
+                self.store_failed("expire", error)
                 wait = STORE_RETRY
             with anyio.move_on_after(wait):
                 await changed.wait()
@@ -443,5 +443,6 @@ class Worker:
             for fault in self.rules.guard.take_faults():
                 self.announce(events.PartMisbehaved(self.ledger.now(), fault.part, fault.question, fault.problem))
 
-    def _store_failed(self, action: str, error: Exception) -> None:
+    def store_failed(self, action: str, error: Exception) -> None:
+        """Tell of a failure after which the store is asked again."""
         self.announce(events.StoreFailed(self.ledger.now(), action, one_line(error), STORE_RETRY))

@@ -12,6 +12,8 @@ import attrs
 from pacer._job import JobState
 
 __all__ = [
+    "AlertFailed",
+    "AlertSent",
     "BatchEnqueued",
     "Event",
     "JobCancelled",
@@ -41,6 +43,7 @@ __all__ = [
     "SchedulerStopped",
     "StoreAtRisk",
     "StoreFailed",
+    "TicksMissed",
 ]
 
 
@@ -312,6 +315,36 @@ class StoreAtRisk:
     risk: str
 
 
+@attrs.frozen
+class TicksMissed:
+    """The times of a schedule from `since` to `until` have passed without a job: nobody ran, or the queue was full."""
+
+    at: float
+    schedule: str
+    since: float
+    until: float
+
+
+@attrs.frozen
+class AlertSent:
+    """People were told, in this process, that something is wrong (`firing`) or that it is over."""
+
+    at: float
+    alert: str
+    firing: bool
+    text: str
+
+
+@attrs.frozen
+class AlertFailed:
+    """The function of an alert raised or took too long; it is called again in `retry_in` seconds, or not (None)."""
+
+    at: float
+    alert: str
+    problem: str
+    retry_in: float | None
+
+
 Event = (
     SchedulerStarted
     | SchedulerStopped
@@ -341,4 +374,7 @@ Event = (
     | QueueTakenOver
     | StoreFailed
     | StoreAtRisk
+    | TicksMissed
+    | AlertSent
+    | AlertFailed
 )

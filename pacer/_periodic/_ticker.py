@@ -1,0 +1,171 @@
+"""The task that enqueues the jobs of a scheduler's schedules when their time has come.
+
+Every process that knows a schedule does so. The queue keeps the last time of each; whoever changes that first, in the
+transaction that adds the job, has enqueued it, and the others see that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import anyio
+import anyio.lowlevel
+import attrs
+
+from pacer import events
+from pacer._errors import QueueFullError, TakenOverError
+from pacer._intake import Intake
+from pacer._job import JobRecord
+from pacer._periodic._timetable import Schedule
+from pacer._worker import STORE_RETRY
+
+# A time that is longer ago than this has been missed.
+GRACE = 60.0
+# So many of the times that were missed are made up for at most, the last ones.
+MOST_MADE_UP = 1000
+# The wall clock may be set, and timers are late.
+LONGEST_SLEEP = 60.0
+LEAST_SLEEP = 0.001
+
+
+@attrs.frozen
+class Step:
+    """What a schedule wants now.
+
+    Attributes:
+        at: The time to pass to.
+        enqueues: Whether a job is enqueued for it.
+        missed: The first and the last time for which none is; None if there are no such.
+    """
+
+    at: float
+    enqueues: bool
+    missed: tuple[float, float] | None
+
+
+def steps(schedule: Schedule, last: float, now: float) -> Sequence[Step]:
+    """What is to be done now, in this order, if `last` was the last time; nothing if none is due."""
+    plan, first = schedule.plan, schedule.plan.next(last)
+    if now < first:
+        return ()
+    made_up = MOST_MADE_UP if schedule.missed == "all" else 1
+    *before, newest = plan.due(last, now, made_up + 1)
+    if schedule.missed == "skip" and now - newest > GRACE:
+        return [Step(newest, enqueues=False, missed=(first, newest))]
+    if schedule.missed != "all":
+        return [Step(newest, enqueues=True, missed=(first, before[0]) if before else None)]
+    if len(before) < made_up:
+        return [Step(at, enqueues=True, missed=None) for at in (*before, newest)]
+    too_old, oldest, *others = *before, newest
+    missed = Step(oldest, enqueues=True, missed=(first, too_old))
+    return [missed, *(Step(at, enqueues=True, missed=None) for at in others)]
+
+
+@attrs.define(eq=False)
+class _Place:
+    """How far one schedule is, as this process knows."""
+
+    schedule: Schedule
+    last: float | None = None
+    next: float = -math.inf
+    refused: float | None = None
+    """The time for which the queue had no room when it was tried first."""
+
+    def move(self, last: float | None) -> None:
+        self.last, self.next = last, -math.inf if last is None else self.schedule.plan.next(last)
+
+
+@attrs.define(eq=False)
+class Ticker:
+    """Enqueues the jobs of some schedules."""
+
+    _intake: Intake
+    _places: Sequence[_Place]
+    _full: bool = attrs.field(init=False, default=False)
+
+    @classmethod
+    def of(cls, intake: Intake, schedules: Sequence[Schedule]) -> Ticker:
+        """Raises what enqueueing one of them would raise, such as NotEncodableError and ImpossibleJobError."""
+        ticker = cls(intake, [_Place(schedule) for schedule in schedules])
+        for schedule in schedules:
+            ticker._record(schedule, 0.0)
+        return ticker
+
+    def start(self, task_group: anyio.abc.TaskGroup) -> None:
+        """From now on."""
+        if self._places:
+            task_group.start_soon(self._run)
+
+    async def _run(self) -> None:
+        """Until the queue is taken over. A store that fails is asked again."""
+        worker = self._intake.worker
+        while True:
+            changed = worker.changed.next()
+            self._full = False
+            try:
+                wait = await self._round()
+            except TakenOverError:
+                return  # whoever took it over enqueues them
+            except Exception as error:
+                worker.store_failed("tick", error)
+                wait = STORE_RETRY
+            if self._full and worker.ledger.poll is not None:
+                wait = min(wait, worker.ledger.poll)
+            with anyio.move_on_after(max(LEAST_SLEEP, wait)):
+                await (changed.wait() if self._full else anyio.sleep_forever())
+
+    async def _round(self) -> float:
+        """Go through all of them. Returns in how many seconds the next time comes."""
+        ledger = self._intake.worker.ledger
+        ticks: Mapping[str, float] | None = None
+        wait = LONGEST_SLEEP
+        for place in self._places:
+            plan = place.schedule.plan
+            if place.next <= plan.now(ledger):
+                if ticks is None:
+                    ticks = (await ledger.snapshot(0)).queue.ticks
+                place.move(ticks.get(place.schedule.key))
+                await self._catch_up(place)
+            if not (self._full and place.next <= plan.now(ledger)):  # then it waits for room
+                wait = min(wait, place.next - plan.now(ledger))
+        return wait
+
+    async def _catch_up(self, place: _Place) -> None:
+        ledger, plan = self._intake.worker.ledger, place.schedule.plan
+        if place.last is None:
+            # From now on: its first time is the next one.
+            now = round(plan.now(ledger), 6)
+            place.move(now if await self._intake.tick(place.schedule.key, None, now, []) else None)
+            return
+        for step in steps(place.schedule, place.last, plan.now(ledger)):
+            if not await self._take(place, step):
+                return
+
+    async def _take(self, place: _Place, step: Step) -> bool:
+        """Whether it is done, and was done here."""
+        worker, schedule = self._intake.worker, place.schedule
+        records = [self._record(schedule, step.at)] if step.enqueues else []
+        try:
+            done = await self._intake.tick(schedule.key, place.last, step.at, records)
+        except QueueFullError as error:
+            self._full = True
+            if place.refused != step.at:
+                place.refused = step.at
+                worker.announce(events.QueueRefused(worker.ledger.now(), 1, error.capacity, error.retry_after))
+            return False
+        finally:
+            worker.report_faults()
+        place.refused = None
+        place.move(step.at if done else None)  # if not, somebody else has done it
+        if done and step.missed is not None:
+            now, ago = worker.ledger.now(), schedule.plan.now(worker.ledger)
+            since, until = (now - (ago - at) for at in step.missed)
+            worker.announce(events.TicksMissed(now, schedule.name, since, until))
+        return done
+
+    def _record(self, schedule: Schedule, at: float) -> JobRecord:
+        job_id = schedule.job_id(schedule.plan.utc(self._intake.worker.ledger, at))
+        options = attrs.evolve(schedule.options, job_id=job_id)
+        record, _ = self._intake.made(options, schedule.function, schedule.args, schedule.kwargs)
+        return record

@@ -1,0 +1,176 @@
+"""The task that looks at the queue now and then, and sends what there is to tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import anyio
+import anyio.abc
+import attrs
+
+from pacer import events
+from pacer._job import JobRecord, JobState
+from pacer._overview import Listing
+from pacer._signals import Pulse
+from pacer._snapshot import LOOK_AHEAD, Snapshot
+from pacer._views import make_status
+from pacer._worker import Worker
+from pacer.alerts._alert import Alert, AlertMessage
+from pacer.alerts._look import ENDED_SHOWN, EndedJob, Finding, Look, duration
+from pacer.alerts._sender import Sender
+from pacer.alerts._watch import Tell, Times, Watch, name_of
+from pacer.pacing._all_of import on_clock
+
+# Between two looks, however much happens.
+LEAST_PAUSE = 1.0
+LONGEST_TEXT = 500
+# After these, it does not wait for its time to look.
+_TELLING = (
+    events.JobFailed,
+    events.JobRecovered,
+    events.QueueHeld,
+    events.QueuePaused,
+    events.QueueRefused,
+    events.QueueResumed,
+)
+
+
+@attrs.define(eq=False)
+class Lookout:
+    """Looks at one queue for all alerts of one scheduler."""
+
+    _queue: str
+    _alerts: Sequence[Alert]
+    _something: Pulse = attrs.field(init=False, factory=Pulse)
+    _refused: int = attrs.field(init=False, default=0)
+    _retry_after: float | None = attrs.field(init=False, default=None)
+
+    def hear(self, event: Any) -> None:
+        """An observer: what happens in this process."""
+        if isinstance(event, _TELLING):
+            if isinstance(event, events.QueueRefused):
+                self._refused += event.jobs
+                self._retry_after = event.retry_after
+            self._something.fire()
+
+    def start(self, task_group: anyio.abc.TaskGroup, worker: Worker) -> None:
+        """From now on."""
+        if self._alerts:
+            task_group.start_soon(self._run, worker)
+
+    async def _run(self, worker: Worker) -> None:
+        """For ever. A store that fails is asked again at the next look."""
+        epoch = worker.ledger.utc(0.0).timestamp()
+        watches = [Watch(alert, on_clock(alert.pacing, epoch)) for alert in self._alerts]
+        senders = {alert.name: Sender(alert, worker) for alert in self._alerts}
+        wait = max(LEAST_PAUSE, min(alert.check_every for alert in self._alerts))
+        async with anyio.create_task_group() as task_group:
+            while True:
+                happens = self._something.next()
+                try:
+                    for watch, message in await self._look(worker, watches):
+                        watch.sending = True
+                        task_group.start_soon(senders[watch.alert.name].send, watch, message)
+                except Exception as error:
+                    worker.store_failed("alerts", error)
+                await anyio.sleep(LEAST_PAUSE)
+                with anyio.move_on_after(wait - LEAST_PAUSE):
+                    await happens.wait()
+
+    async def _look(self, worker: Worker, watches: Sequence[Watch]) -> list[tuple[Watch, AlertMessage]]:
+        """What this process is to send."""
+        ledger = worker.ledger
+        snapshot = await ledger.snapshot()
+        look = Look(
+            now=snapshot.now,
+            status=make_status(self._queue, worker.rules, snapshot, worker.working),
+            ready_seconds=_ready_seconds(snapshot),
+            refused=self._refused,
+            retry_after=self._retry_after,
+        )
+        self._refused, self._retry_after = 0, None
+        found = []
+        for watch in watches:
+            times = Times.of(watch.alert.name, snapshot.queue.ticks)
+            own = attrs.evolve(look, ended=await self._ended(worker, watch, times, look.now))
+            tell = watch.looked(own, times)
+            if tell is not None and await _is_ours(worker, watch, own, tell):
+                found.append((watch, self._message(worker, watch, tell, look.now)))
+            for fault in watch.guard.take_faults():
+                worker.announce(events.PartMisbehaved(look.now, fault.part, fault.question, fault.problem))
+        return found
+
+    async def _ended(self, worker: Worker, watch: Watch, times: Times, now: float) -> list[EndedJob]:
+        """The jobs that have ended since the last message, as far as the condition wants to see them."""
+        states: Sequence[JobState] = getattr(watch.alert.when, "states", ())
+        if not states:
+            return []
+        if times.seen is None:  # what ended before it was there is not told
+            await worker.ledger.tick(name_of("seen", watch.alert.name), None, now, [])
+            return []
+        ended = []
+        for state in states:
+            listed = await worker.ledger.listed(Listing(state=state, limit=ENDED_SHOWN))
+            for _, record in listed.jobs:
+                if record.ended_at is None or record.ended_at <= times.seen:
+                    break
+                ended.append(_ended(record, record.ended_at))
+        return sorted(ended, key=lambda one: one.ended_at, reverse=True)
+
+    def _message(self, worker: Worker, watch: Watch, tell: Tell, now: float) -> AlertMessage:
+        alert, trouble, began = watch.alert, watch.trouble, watch.times.began
+        count = watch.sent(tell, now)
+        utc = worker.ledger.utc
+        if tell == "over" or trouble is None:
+            lasted = now - (now if began is None else began)
+            text = f"over: {alert.name}, which was told {duration(lasted)} ago"
+            trouble = Finding(text=text, since=now - lasted)
+        return AlertMessage(
+            alert=alert.name,
+            queue=self._queue,
+            firing=tell == "firing",
+            text=_one_line(f"queue {self._queue}: {trouble.text}"),
+            since=utc(trouble.since),
+            at=utc(now),
+            count=count,
+            fields=dict(trouble.fields),
+        )
+
+
+async def _is_ours(worker: Worker, watch: Watch, look: Look, tell: Tell) -> bool:
+    """Whether this process is the one that tells: the first that changes the time that all know."""
+    name, times, trouble = watch.alert.name, watch.times, watch.trouble
+
+    async def first(which: str, was: float | None, at: float) -> bool:
+        return await worker.ledger.tick(name_of(which, name), was, at, []) is not None
+
+    if tell == "over":
+        return await first("over", times.over, look.now)
+    if trouble is None or trouble.lasts:
+        return await first("began", times.began, look.now)
+    if not look.ended:
+        return await first("happened", times.happened, look.now)
+    if not await first("seen", times.seen, look.ended[0].ended_at):
+        return False
+    await first("happened", times.happened, look.now)  # for the pace of the others
+    return True
+
+
+def _ended(record: JobRecord, at: float) -> EndedJob:
+    return EndedJob(id=record.id, task=record.task, state=record.state, ended_at=at, error=record.error)
+
+
+def _ready_seconds(snapshot: Snapshot) -> float | None:
+    if not snapshot.ahead:
+        return None
+    longest = max(snapshot.now - max(job.ready_at, job.created_at) for job in snapshot.ahead)
+    if len(snapshot.ahead) >= LOOK_AHEAD and snapshot.oldest_at is not None:
+        longest = max(longest, snapshot.now - snapshot.oldest_at)
+    return max(0.0, longest)
+
+
+def _one_line(text: str) -> str:
+    """Ids, names and errors may come from anywhere."""
+    text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 3]}..."

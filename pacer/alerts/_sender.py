@@ -1,0 +1,71 @@
+"""Calls people's functions, which may raise and hang, and harms nobody by it."""
+
+from __future__ import annotations
+
+import inspect
+
+import anyio
+import anyio.to_thread
+import attrs
+
+from pacer import events
+from pacer._runner import one_line
+from pacer._signals import cancellations, pass_on_cancellation
+from pacer._tasks import is_async
+from pacer._worker import Worker
+from pacer.alerts._alert import Alert, AlertMessage
+from pacer.alerts._watch import Watch
+
+TRIES = 5
+RETRY_IN = 30.0
+
+
+@attrs.define(eq=False)
+class Sender:
+    """Sends the messages of one alert, one after the other."""
+
+    _alert: Alert
+    _worker: Worker
+    # A thread cannot be stopped. One that hangs keeps its token, so that there is never more than one of them.
+    _threads: anyio.CapacityLimiter = attrs.field(init=False, factory=lambda: anyio.CapacityLimiter(1))
+
+    async def send(self, watch: Watch, message: AlertMessage) -> None:
+        """Call the function until it has returned once, a few times at most."""
+        alert, worker = self._alert, self._worker
+        try:
+            for left in reversed(range(TRIES)):
+                problem = await self._call(message)
+                now = worker.ledger.now()
+                if problem is None:
+                    worker.announce(events.AlertSent(now, alert.name, message.firing, message.text))
+                    return
+                worker.announce(events.AlertFailed(now, alert.name, problem, RETRY_IN if left else None))
+                if left:
+                    await anyio.sleep(RETRY_IN)
+        finally:
+            watch.sending = False
+
+    async def _call(self, message: AlertMessage) -> str | None:
+        """What went wrong, in one line; None if it returned."""
+        before = cancellations()
+        try:
+            with anyio.move_on_after(self._alert.timeout):
+                await self._call_function(message)
+                return None
+        except (Exception, BaseExceptionGroup, anyio.get_cancelled_exc_class()) as error:
+            await pass_on_cancellation(error, before)
+            return one_line(error)
+        return f"did not return within {self._alert.timeout:g} s"
+
+    async def _call_function(self, message: AlertMessage) -> None:
+        call = self._alert.call
+        if is_async(call):
+            await call(message)  # type: ignore[misc]  # its colour was looked at
+            return
+
+        def run() -> tuple[object]:
+            return (call(message),)
+
+        (answer,) = await anyio.to_thread.run_sync(run, abandon_on_cancel=True, limiter=self._threads)
+        if inspect.isawaitable(answer):  # of a lambda around a coroutine function
+            await answer
