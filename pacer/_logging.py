@@ -12,6 +12,7 @@ import attrs
 from pacer import events
 
 _LEVELS: Mapping[type[Any], int] = {
+    events.AlertFailed: logging.ERROR,
     events.JobFailed: logging.ERROR,
     events.StoreFailed: logging.ERROR,
     events.JobRescheduled: logging.WARNING,
@@ -26,6 +27,7 @@ _LEVELS: Mapping[type[Any], int] = {
     events.QueueTakenOver: logging.WARNING,
     events.ResultDropped: logging.WARNING,
     events.StoreAtRisk: logging.WARNING,
+    events.TicksMissed: logging.WARNING,
     events.JobProgressed: logging.DEBUG,
 }
 
