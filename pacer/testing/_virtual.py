@@ -166,11 +166,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         )
         raise VirtualTimeError(msg)
 
-    def _jump(self) -> bool:
-        """To the next timer, if there is one."""
+    def _jump(self, latest: float = math.inf) -> bool:
+        """To the next timer, if there is one that is not later."""
         while self._timers and self._timers[0][2].cancelled():
             heapq.heappop(self._timers)
-        if not self._timers or math.isinf(self._timers[0][0]):
+        if not self._timers or math.isinf(self._timers[0][0]) or self._timers[0][0] > latest:
             return False
         self._now = self._timers[0][0]
         return self._fire_due_timers()
@@ -295,6 +295,19 @@ def outside() -> AbstractContextManager[None]:
             return _hold_trio(clock) if isinstance(clock, trio.testing.MockClock) else nullcontext()
     loop = asyncio.get_running_loop()
     return loop.outside() if isinstance(loop, VirtualTimeLoop) else nullcontext()
+
+
+def virtual_clock() -> Callable[[], float] | None:
+    """The virtual clock of the event loop that runs here; None if its clock is the real one."""
+    if "trio" in sys.modules:
+        import trio.lowlevel  # noqa: PLC0415 - trio is optional
+        import trio.testing  # noqa: PLC0415
+
+        if trio.lowlevel.in_trio_run():
+            clock = trio.lowlevel.current_clock()
+            return clock.current_time if isinstance(clock, trio.testing.MockClock) else None
+    loop = asyncio.get_running_loop()
+    return loop.time if isinstance(loop, VirtualTimeLoop) else None
 
 
 def run_virtual(
