@@ -119,6 +119,7 @@ class Change:
         arrival: Its place in order of arrival, if it waits now and did not, or came back; None otherwise.
         encoded: Of a job that was nowhere: what had to be turned into text.
         was_state: Its state until now, for the counts of its batch; None if it was nowhere.
+        anew: Whether it was enqueued again: then `created_at` and `expires_at` are other ones, too.
     """
 
     job: JobRecord
@@ -127,6 +128,7 @@ class Change:
     arrival: int | None
     encoded: Encoded | None
     was_state: str | None
+    anew: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -210,6 +212,8 @@ class Backend(Protocol):
 
     def write(self, writing: Writing) -> bool:
         """Commit all of it, durably, and give up the lock. False if the version or the clock is not as supposed.
+
+        False, too, if a job that had ended and is to wait again has been removed meanwhile (`prune`).
 
         Raises:
             JobExistsError: A new job has the id of another one, or the unique key of one that has not ended. Nothing

@@ -69,13 +69,15 @@ class Work:
         arrival: int | None = None,
         encoded: Encoded | None = None,
         was_state: JobState | None = None,
+        anew: bool = False,
     ) -> None:
         before = self._changes.get(job.id)
         if before is None:
             state = None if was is Place.NOWHERE else (was_state or _STATE_IN[was]).value
-            self._changes[job.id] = Change(job, was, place, arrival, encoded, state)
+            self._changes[job.id] = Change(job, was, place, arrival, encoded, state, anew)
         else:
-            self._changes[job.id] = attrs.evolve(before, job=job, place=place, arrival=arrival)
+            anew = anew or before.anew
+            self._changes[job.id] = attrs.evolve(before, job=job, place=place, arrival=arrival, anew=anew)
 
     def _place(self, job: JobRecord) -> Place:
         """Where a job that has not ended is now."""
@@ -129,7 +131,8 @@ class Work:
     def readmit(self, job: JobRecord, arrival: int) -> None:
         """A job that had ended waits again, as its record says: ready at once."""
         known = self._known.get(job.id)
-        self._change(job, Place.READY, Place.ENDED, arrival=arrival, was_state=None if known is None else known.state)
+        was_state = None if known is None else known.state
+        self._change(job, Place.READY, Place.ENDED, arrival=arrival, was_state=was_state, anew=True)
 
     def note_minute(self, minute: Tally) -> None:
         """What happened in a minute that is over."""
@@ -168,7 +171,8 @@ class Work:
         """The job with this id."""
         change, running = self._changes.get(job_id), self._moment.running.get(job_id)
         if change is not None:
-            return change.job.copy()
+            complete = change.was is Place.NOWHERE or change.job.state is JobState.SUCCEEDED
+            return change.job.copy() if complete else self.with_payload(change.job)
         if running is not None:
             return self.with_payload(running)
         self._find([job_id], [])
