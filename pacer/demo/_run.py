@@ -62,7 +62,7 @@ def run_demo(options: Options, console: Console, environment: Mapping[str, str] 
     with (
         _interrupted() as interrupted,
         _upstream(chat, options, speed) as (chat, upstream_port),
-        serving(create_app(Settings(db, chat, speed)), options.port, "--port", hint) as url,
+        serving(create_app(Settings(db, chat, speed, steerable=True)), options.port, "--port", hint) as url,
     ):
         if interrupted.is_set():
             return 130
@@ -105,6 +105,7 @@ def _announce(console: Console, chat: ChatService, url: str, db: Path) -> None:
     limits = f"{LIMITS.requests} requests and {LIMITS.tokens} tokens a minute, {LIMITS.burst} request a second"
     kind = f"stand-in; {limits}" if chat.local else f"model {chat.model}"
     lines = [
+        f"queue     {url}/queue/",
         f"app       {url}/docs",
         f"status    {url}/api/queue/status",
         f"results   {url}/api/jobs",

@@ -1,7 +1,8 @@
 """The reference application: parliamentary papers come in over HTTP and are analysed at a pace that the model bears.
 
 Run it alone with `uvicorn pacer.demo.app:create_app --factory`, also with `--workers 4`, or with `pacer demo`, which
-brings an upstream and papers along.
+brings an upstream and papers along. The page at `/queue/` shows the queue. With `pacer demo`, people at this machine may
+steer it there; with uvicorn, which may listen anywhere, nobody.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from fastapi import FastAPI
 
 from pacer import BoundedQueue, Scheduler, current_job
 from pacer.backoff import ExponentialBackoff
+from pacer.dashboard import dashboard
 from pacer.demo._chat import ChatService, analyse
 from pacer.demo._jobs import JobTable
+from pacer.demo._local import at_this_machine
 from pacer.demo._routes import intake_routes, view_routes
 from pacer.estimators import MovingAverage
 from pacer.fastapi import install_error_handlers, lifespan, queue_router
@@ -35,11 +38,14 @@ class Settings:
         db: The SQLite file for jobs.
         chat: The service that does the work.
         speed: Divides all times, for a demonstration in a hurry.
+        steerable: Whether people at this machine may steer the queue on its page. Only for a server that listens on
+            loopback and is reached directly; False by default.
     """
 
     db: Path
     chat: ChatService
     speed: float = 1.0
+    steerable: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -89,5 +95,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(intake_routes(scheduler, jobs, analyse_drucksache))
     app.include_router(view_routes(scheduler, jobs))
     app.include_router(queue_router(scheduler))
+    app.mount("/queue", _page(scheduler, app.title, settings.steerable))
     install_error_handlers(app)
     return app
+
+
+def _page(scheduler: Scheduler, title: str, steerable: bool) -> FastAPI:
+    if not steerable:
+        return dashboard(scheduler, title=title)
+    return dashboard(scheduler, title=title, auth=at_this_machine, show_arguments=True)

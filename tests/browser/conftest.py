@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from browser.chromium import started
+from browser.looking import OpenPage
+from browser.served import Serve, Site, served
 from browser.watching import Watch
 
 PATIENCE = 15.0
 """Seconds in which anything that a test waits for has to happen."""
 
-OpenPage = Callable[..., Page]
-
 
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE * 1000)
     with started() as browser:
         yield browser
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Start a site on this test's file; it takes what `Site` takes."""
+    with ExitStack() as sites:
+        yield lambda **options: sites.enter_context(served(Site(tmp_path / "jobs.db", **options)))
 
 
 @pytest.fixture
@@ -32,8 +41,8 @@ def watches() -> list[Watch]:
 
 
 @pytest.fixture
-def open_page(chromium: Browser, watches: list[Watch]) -> Iterator[OpenPage]:
-    """Open an address in a context of its own, with options such as `color_scheme="dark"`."""
+def open_page(chromium: Browser, watches: list[Watch], serve: Serve) -> Iterator[OpenPage]:
+    """Open an address in a context of its own, with options such as `color_scheme="dark"`. Closed before its server."""
     with ExitStack() as opened:
 
         def open_(url: str, **options: Any) -> Page:
