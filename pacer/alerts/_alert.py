@@ -25,8 +25,8 @@ class AlertMessage:
         text: What is wrong, or that it is over, for people, in one line.
         since: When it began.
         at: When the message was made.
-        count: How often it has happened since the last message, this time included: jobs that were refused or have
-            ended, or else how often it began. What pacing kept from being told is in it.
+        count: How often it has happened since the last message, as far as this process knows: jobs that were refused or
+            have ended, or else how often it began. What pacing has kept from being told is in it.
         fields: What `text` says, for machines: numbers, text and None by name; empty when it is over. Seconds have
             names that end in `_seconds`.
     """

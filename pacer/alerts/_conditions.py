@@ -69,7 +69,7 @@ class HeldFor:
             text=f"no job starts for {duration(so_far + status.hold_seconds)}, {duration(so_far)} of which are over: "
             f"{why}",
             since=since,
-            firing=so_far + status.hold_seconds > self.seconds,
+            firing=so_far + status.hold_seconds > self.seconds or (before is not None and before.firing),
             fields={
                 "held_seconds": so_far,
                 "remaining_seconds": status.hold_seconds,

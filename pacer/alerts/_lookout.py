@@ -124,7 +124,7 @@ class Lookout:
         utc = worker.ledger.utc
         if tell == "over" or trouble is None:
             lasted = now - (now if began is None else began)
-            text = f"over: {alert.name}, which was told {duration(lasted)} ago"
+            text = f"over: {alert.name}, which was told {duration(lasted)} ago{f'; {count} more since' * (count > 0)}"
             trouble = Finding(text=text, since=now - lasted)
         return AlertMessage(
             alert=alert.name,

@@ -124,7 +124,9 @@ class Watch:
 
     def _take(self, found: Finding) -> None:
         trouble = self.trouble
-        if trouble is not None and found.lasts and found.count < trouble.count:  # it was gone for a moment
+        if trouble is None:
+            self._counted = int(found.lasts and self.times.open)  # that it began has been told
+        elif found.lasts and found.count < trouble.count:  # it was gone for a moment
             self._missed += trouble.count - self._counted
             self._counted = 0
         self.trouble = found
@@ -160,14 +162,14 @@ class Watch:
     def sent(self, tell: Tell, now: float) -> int:
         """This process tells, and no other does. Returns how often it has happened since the last message."""
         self._calm_since = None
-        if tell == "over":
-            self.trouble, self._counted, self.times = None, 0, attrs.evolve(self.times, over=now)
-            return 0
-        self._charge(now)
-        self._charged_at = now
         count = self._missed - self._counted + (0 if self.trouble is None else self.trouble.count)
+        if tell == "over":
+            self.trouble, self.times = None, attrs.evolve(self.times, over=now)
+        else:
+            self._charge(now)
+            self._charged_at = now
         self._forget_counts()
-        return max(1, count)
+        return max(0, count)
 
     def _forget_counts(self) -> None:
         self._missed = 0
