@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import attrs
 
+from pacer._overview import QueueInfo
 from pacer._rules import Rules
 from pacer._validation import not_negative, positive, seconds, whole
 from pacer.codecs import JsonCodec
@@ -16,6 +18,7 @@ from pacer.stores._ledger import StoredLedger, check_asyncio
 from pacer.stores._redis._backend import RedisBackend
 from pacer.stores._redis._keys import Keys
 from pacer.stores._redis._notices import RedisNotices
+from pacer.stores._redis._queues import queues_on
 from pacer.stores._redis._wire import Wire, check_url
 from pacer.stores._server._limited import LimitedCodec
 from pacer.stores._server._opening import opened_on_server
@@ -83,14 +86,36 @@ class RedisStore:
         """The given one, as far as `max_payload` allows."""
         return LimitedCodec(self._codec, self.max_payload)
 
+    async def queues(self) -> Sequence[QueueInfo]:
+        """The queues that there are with this prefix, by name; in a cluster, on all nodes.
+
+        The server looks through the names of all keys that it holds, a thousand at a time.
+
+        Raises:
+            UnsupportedBackendError: The event loop is not asyncio's.
+            StoreError: One of its kinds says why the server cannot be used.
+        """
+        check_asyncio("RedisStore", "redis-py")
+        return await asyncio.get_running_loop().run_in_executor(None, self._queues)
+
+    def _queues(self) -> Sequence[QueueInfo]:
+        wire = Wire(self.url, self.connect_timeout)
+        try:
+            return queues_on(wire, self.prefix)
+        finally:
+            wire.close()
+
     @asynccontextmanager
     async def open(
-        self, queue: str, rules: Rules, worker: str, *, takeover: bool = False
+        self, queue: str, rules: Rules, worker: str, *, takeover: bool = False, guest: bool = False
     ) -> AsyncGenerator[StoredLedger]:
-        """Open one queue for one worker.
+        """Open one queue for one worker, or for a guest.
 
         Raises:
             PartsDifferError: Others have it open with other strategies or settings, and `takeover` is False.
+            UnknownQueueError: There is none with this name for a guest.
+            OlderSchemaError: It was made by an earlier version, and no worker of this one has opened it yet; for a
+                guest.
             UnsupportedBackendError: The event loop is not asyncio's.
             StoreError: One of its kinds says why the server cannot be used; then nothing on it has been changed.
         """
@@ -99,6 +124,10 @@ class RedisStore:
         backend = RedisBackend(Wire(self.url, self.connect_timeout), keys, worker)
         notices = RedisNotices(self.url, keys.channel, self.connect_timeout)
         async with opened_on_server(
-            backend, notices, self, queue, rules, worker, clock=self.clock, ahead=self.ahead, takeover=takeover
+            *(backend, notices, self, queue, rules, worker),
+            clock=self.clock,
+            ahead=self.ahead,
+            takeover=takeover,
+            guest=guest,
         ) as ledger:
             yield ledger

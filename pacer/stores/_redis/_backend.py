@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import secrets
 import time
 from collections.abc import Mapping, Sequence
@@ -10,16 +11,19 @@ from typing import Any, Final
 
 import attrs
 
-from pacer._errors import CorruptStoreError, StoreUnavailableError
+from pacer._errors import CorruptStoreError, StoreUnavailableError, UnknownQueueError
 from pacer._job import JobState
+from pacer._minutes import Tally
+from pacer._overview import Mark
 from pacer.stores._redis import _scripts as scripts
-from pacer.stores._redis._keys import POSITIONS, Keys, kind_text, number_text
-from pacer.stores._redis._layout import LAYOUT, check_layout, check_server
-from pacer.stores._redis._rows import BATCH, STATE, SeenRows, rows_of, with_data
+from pacer.stores._redis._keys import MINUTES, POSITIONS, UNSUCCESSFUL, Keys, kind_text, number_text, shelf_name
+from pacer.stores._redis._layout import LAYOUT, check_layout, check_server, older
+from pacer.stores._redis._queues import queues_on
+from pacer.stores._redis._rows import BATCH, ENDED_AT, READY_AT, STATE, SeenRows, rows_of, with_data
 from pacer.stores._redis._scripts import Script
 from pacer.stores._redis._wire import Argument, Wire
-from pacer.stores._redis._writing import batch_field, commit_of
-from pacer.stores._rows import NAMED, Row, storable_text
+from pacer.stores._redis._writing import batch_field, commit_of, head_fields
+from pacer.stores._rows import NAMED, SEQ, SORT_KEY, Row, storable_text
 from pacer.stores._server._backend import FRONT, Content, Head, JobExistsError, Key, Loaded, Writing
 
 _LOCK_LIFE: Final = 1.0
@@ -50,6 +54,9 @@ class RedisBackend:
     _head: Head | None = attrs.field(init=False, default=None)
     """The last head that was read or written, and its stamp."""
     _stamp: str = attrs.field(init=False, default="")
+    _sorted: int = attrs.field(init=False, default=0)
+    """How many commits there have been by workers that put ended jobs into the set of their state."""
+    _layout: int | None = attrs.field(init=False, default=None)
     _seen: SeenRows = attrs.field(init=False, factory=SeenRows)
     _locked: bool = attrs.field(init=False, default=False)
 
@@ -64,19 +71,51 @@ class RedisBackend:
         """Connect, and look at what is there."""
         self.wire.connect()
         self.risks = check_server(self.wire)
-        check_layout(self.wire, self.keys)
+        self._layout = check_layout(self.wire, self.keys)
 
     def close(self) -> None:
         """Disconnect. Never raises."""
         self.wire.close()
 
-    def create(self, head: Head) -> None:
-        """Make the queue with this head, unless there is one."""
+    def create(self, head: Head | None) -> None:
+        """Make the queue with this head, unless there is one, and bring it to this version; a guest does neither."""
+        if head is None:
+            self._check_for_guest()
+            return
         self._run(
             scripts.CREATE,
             *(str(LAYOUT), str(head.version), self._next_stamp(), head.state, head.parts),
             *(repr(head.offset), repr(head.at)),
         )
+        self._sort_ended()
+
+    def _check_for_guest(self) -> None:
+        if self._layout is None:
+            known = [queue.name for queue in queues_on(self.wire, self.keys.prefix)]
+            raise UnknownQueueError(self.keys.queue, self.name, known)
+        if self._layout < LAYOUT:
+            raise older(self.name, self._layout)
+
+    def _sort_ended(self) -> None:
+        """Put the jobs into the set of their state that workers of the version before have ended.
+
+        These may still be running when the first of this version comes. What they do is seen from how many commits
+        there have been, and looked through from where it was looked through last.
+        """
+        unsorted = self._run(scripts.UNSORTED)
+        if not unsorted:
+            return
+        commits, score, until = unsorted
+        number = number_text(0)
+        while True:
+            last = self._run(
+                *(scripts.SORT, score, number, str(_AT_ONCE), *UNSUCCESSFUL),
+                more=self.keys.unsuccessful,
+            )
+            if not last:
+                break
+            score, number = last[0], number_text(int(last[1], 16) + 1)
+        self._run(scripts.SORTED, str(LAYOUT), commits, until)
 
     # -- commits -----------------------------------------------------------------------------------------------------
 
@@ -127,6 +166,7 @@ class RedisBackend:
             arrivals=int(fields[9]),
             roster=int(fields[10]),
         )
+        self._sorted = int(fields[11] or 0)
         rows = self._rows([*running, *front], self._seen.rows_of)
         content = Content(
             running=[tuple(row) for row in rows[: len(running)]],
@@ -144,14 +184,15 @@ class RedisBackend:
         head, stamp = self._head, self._next_stamp()
         if head is None or head.version + 1 != writing.head.version:
             return False  # what it is based on is not known any more
-        commit = commit_of(writing.changes, self.keys)
+        commit = commit_of(writing, self.keys)
         lock = self._token if self._locked else ""
-        arguments = commit.arguments(writing, head, (self._stamp, stamp), lock, self.keys.channel)
+        fields = head_fields(writing.head, stamp, self._sorted + 1, head)
+        arguments = commit.arguments(writing, head, self._stamp, fields, lock, self.keys.channel)
         self._head = None
         answer = self.wire.run(scripts.WRITE, commit.keys(), arguments, again=False)
         self._locked = False
         if answer == 1:
-            self._head, self._stamp = writing.head, stamp
+            self._head, self._stamp, self._sorted = writing.head, stamp, self._sorted + 1
         elif answer != 0:
             raise JobExistsError
         return bool(answer)
@@ -174,12 +215,15 @@ class RedisBackend:
     def prune(self, older_than: float, limit: int) -> int:
         """Remove jobs that ended before then, and what is known of workers that have long been gone."""
         self._run(scripts.FORGET, str(_DAY))
-        numbers, texts = self._run(scripts.ENDED, repr(older_than), str(min(limit, _AT_ONCE)))
+        self._sort_ended()
+        numbers, places, texts = self._run(
+            scripts.ENDED, repr(older_than), str(min(limit, _AT_ONCE)), more=self.keys.unsuccessful
+        )
         arguments: list[Argument] = []
-        for number, row in zip(numbers, self._rows(texts), strict=True):
+        for number, place, row in zip(numbers, places, self._rows(texts), strict=True):
             batch = row[BATCH]
-            arguments += (number, row[0], "" if batch is None else batch_field(row[STATE], batch))
-        return int(self._run(scripts.REMOVE, *arguments)) if arguments else 0
+            arguments += (number, str(place), row[0], "" if batch is None else batch_field(row[STATE], batch))
+        return int(self._run(scripts.REMOVE, *arguments, more=self.keys.unsuccessful)) if arguments else 0
 
     # -- reads -------------------------------------------------------------------------------------------------------
 
@@ -235,6 +279,47 @@ class RedisBackend:
             if len(some) < wanted:
                 break
         return found
+
+    def waiting(self, after: Mark | None, count: int) -> Sequence[Row]:
+        """Rows of the waiting jobs behind this mark: ready ones in order, then delayed ones by time."""
+        found: list[Row] = []
+        shelf, at, seq = (0, -math.inf, -1) if after is None else (after.shelf, after.at, after.seq)
+        while len(found) < count:
+            wanted = min(_AT_ONCE, count - len(found))
+            ready, texts = self._run(scripts.WAITING, str(shelf), repr(at), number_text(seq + 1), str(wanted))
+            rows = self._rows(texts)
+            found += map(tuple, rows)
+            if len(rows) < wanted:
+                break
+            shelf, column = (0, SORT_KEY) if ready == wanted else (1, READY_AT)
+            at, seq = rows[-1][column], rows[-1][SEQ]
+        return found
+
+    def ended(self, state: str, after: Mark | None, count: int) -> Sequence[Row]:
+        """Rows of the jobs that ended so, the last first, before the one of this mark."""
+        found: list[Row] = []
+        more = [] if shelf_name(state) in POSITIONS else [self.keys.key(shelf_name(state))]
+        before = ("", "") if after is None else (repr(after.at), number_text(after.seq))
+        while len(found) < count:
+            wanted = min(_AT_ONCE, count - len(found))
+            rows = self._rows(self._run(scripts.LAST, *before, str(wanted), more=more))
+            # Among those that have succeeded may be others, which have not been sorted yet.
+            found += [tuple(row) for row in rows if row[STATE] == state]
+            if len(rows) < wanted:
+                break
+            before = (repr(rows[-1][ENDED_AT]), number_text(rows[-1][SEQ]))
+        return found
+
+    def tally(self, most: int) -> Mapping[str, int]:
+        """How many jobs ended so are there, for each state, counted up to so many."""
+        counts = self._run(scripts.TALLY, more=self.keys.unsuccessful)
+        states = (JobState.SUCCEEDED.value, *UNSUCCESSFUL)
+        return {state: min(count, most) for state, count in zip(states, counts, strict=True) if count}
+
+    def minutes(self, since: int) -> Sequence[Tally]:
+        """What happened in the minutes from this number on, in order, as far as it was written."""
+        texts = self.wire.ask("ZRANGEBYSCORE", self.keys.key(MINUTES), str(since), "+inf")
+        return [json.loads(text) for text in texts]
 
     def batch(self, batch_id: str) -> Mapping[str, int]:
         """How many jobs of the batch are in which state."""

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from typing import Final
 
-from pacer._errors import CorruptStoreError, NewerSchemaError, NotOurStoreError, StoreError, StoreUnavailableError
+from pacer._errors import (
+    CorruptStoreError,
+    NewerSchemaError,
+    NotOurStoreError,
+    OlderSchemaError,
+    StoreError,
+    StoreUnavailableError,
+)
 from pacer.stores._redis._errors import read_only
-from pacer.stores._redis._keys import NAMES, Keys
+from pacer.stores._redis._keys import MINUTES, NAMES, UNSUCCESSFUL, Keys, shelf_name
 from pacer.stores._redis._scripts import LOOK
 from pacer.stores._redis._wire import Wire
 
-LAYOUT: Final = 1
-"""Which version of the keys and of what they hold this is."""
+LAYOUT: Final = 2
+"""Which version of the keys and of what they hold this is. In version 1, `ended` had all jobs that had ended."""
 
+_BEHIND: Final = (*map(shelf_name, UNSUCCESSFUL), MINUTES)
 _SETS: Final = {"head": b"hash", "running": b"set", "kinds": b"set", "lock": b"string", "baton": b"list"}
-_SETS_OF: Final = {"ready": b"zset", "due": b"zset", "expiry": b"zset", "ended": b"zset"}
+_SETS_OF: Final = dict.fromkeys(("ready", "due", "expiry", "ended", *_BEHIND), b"zset")
 _OLDEST: Final = (6, 2)
 
 
@@ -81,11 +89,15 @@ def _risks(info: dict[str, str], fsync: str | None) -> list[str]:
     return found
 
 
-def check_layout(wire: Wire, keys: Keys) -> None:
-    """Raises a StoreError if under the queue's keys is anything but a queue of this version."""
-    types, layout = wire.run(LOOK, keys.fixed, (), again=True)
+def check_layout(wire: Wire, keys: Keys) -> int | None:
+    """Raises a StoreError if under the queue's keys is anything but a queue of this version or an earlier one.
+
+    Returns the version; None if there is no queue.
+    """
+    types, layout = wire.run(LOOK, [*keys.fixed, *map(keys.key, _BEHIND)], (), again=True)
     shown = keys.fixed[0].decode()
-    wrong = [name for name, found in zip(NAMES, types, strict=True) if found not in (b"none", _type(name))]
+    named = zip((*NAMES, *_BEHIND), types, strict=True)
+    wrong = [name for name, found in named if found not in (b"none", _type(name))]
     if wrong or (types[0] != b"none" and layout is None):
         kind, what = (CorruptStoreError, "") if layout else (NotOurStoreError, "something else than a queue of pacer")
         what = what or f"things of other kinds ({', '.join(wrong)})"
@@ -100,6 +112,12 @@ def check_layout(wire: Wire, keys: Keys) -> None:
             f"{LAYOUT}); nothing was changed. Upgrade pacer-scheduler, or give another prefix."
         )
         raise NewerSchemaError(msg)
+    return None if layout is None else int(layout)
+
+
+def older(name: str, layout: int) -> OlderSchemaError:
+    """What a guest is told of a queue that no worker of this version has opened yet."""
+    return OlderSchemaError(name, layout, LAYOUT, "Start a scheduler of this version on the queue once.")
 
 
 def _type(name: str) -> bytes:

@@ -8,11 +8,12 @@ from typing import Any, Final
 
 import attrs
 
-from pacer._job import ONE_REQUEST, JobRecord
+from pacer._job import ONE_REQUEST, JobRecord, JobState
 from pacer.stores._rows import PLAIN, Encoded, Row, encode, storable_text
 
-STATE, BATCH = 13, 11
-_PAYLOAD, _ENDED_AT, _RESULT = 2, 20, 35
+BATCH, STATE, READY_AT, ENDED_AT = 11, 13, 17, 20
+_PAYLOAD, _HEADERS, _RESULT = 2, 12, 35
+_SUCCEEDED: Final = JobState.SUCCEEDED.value
 
 LARGE: Final = 4096
 """Arguments of more characters or bytes than this are read with a job only when it is asked for by itself."""
@@ -41,7 +42,7 @@ def row_text(job: JobRecord, encoded: Encoded | None) -> str:
         encoded.retry,
         job.unique,
         job.batch_id,
-        None,
+        encoded.headers,  # here, where earlier versions of pacer have nothing, and overlook it
         job.state.value,
         job.seq,
         job.sort_key,
@@ -79,7 +80,8 @@ def _up_to_what_is_not_usual(more: list[Any]) -> list[Any]:
 
 
 def _encoded(job: JobRecord) -> Encoded:
-    return encode(job) if job.cost is not ONE_REQUEST or job.retry is not None else PLAIN
+    usual = job.cost is ONE_REQUEST and job.retry is None and job.headers is None
+    return PLAIN if usual else encode(job)
 
 
 def rows_of(texts: Sequence[bytes]) -> list[list[Any]]:
@@ -87,6 +89,8 @@ def rows_of(texts: Sequence[bytes]) -> list[list[Any]]:
     rows: list[list[Any]] = json.loads(b"[%b]" % b",".join(texts))
     for row in rows:
         row.extend(_USUAL[len(row) - _FIRST_USUAL :])
+        row.append(row[_HEADERS])
+        row[_HEADERS] = None
     return rows
 
 
@@ -107,12 +111,12 @@ class SeenRows:
 
 
 def with_data(rows: Sequence[list[Any]], data: Sequence[bytes | None]) -> list[Row]:
-    """The same with arguments, or results of what has ended."""
+    """The same with arguments, or results of what has succeeded."""
     found = []
     for row, value in zip(rows, data, strict=True):
         whole = row if value is None else row.copy()
         if value is not None:
-            whole[_PAYLOAD if row[_ENDED_AT] is None else _RESULT] = data_value(value)
+            whole[_RESULT if row[STATE] == _SUCCEEDED else _PAYLOAD] = data_value(value)
         found.append(tuple(whole))
     return found
 

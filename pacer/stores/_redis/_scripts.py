@@ -61,6 +61,17 @@ local function before(key, score, member)
     end
     return low
 end
+
+-- The sets of ended jobs: 0 for those that have succeeded, and then the keys behind the usual ones.
+local function shelf(place)
+    return place == 0 and ended or KEYS[USUAL + place]
+end
+
+local function reversed(list)
+    local found = {}
+    for i = #list, 1, -1 do found[#found + 1] = list[i] end
+    return found
+end
 """
 
 
@@ -82,7 +93,7 @@ class Script:
 # Returns of each key what it is, and the version of the layout if there is one.
 LOOK: Final = Script("""
 local types = {}
-for i = 1, USUAL do types[i] = redis.call('TYPE', KEYS[i]).ok end
+for i = 1, #KEYS do types[i] = redis.call('TYPE', KEYS[i]).ok end
 return {types, types[1] == 'hash' and redis.call('HGET', head, 'layout')}
 """)
 
@@ -91,7 +102,8 @@ CREATE: Final = Script("""
 local found = redis.call('HGET', head, 'layout')
 if found then return found end
 redis.call('HSET', head, 'layout', ARGV[1], 'version', ARGV[2], 'stamp', ARGV[3], 'state', ARGV[4], 'parts', ARGV[5],
-    'offset', ARGV[6], 'at', ARGV[7], 'ready', 0, 'delayed', 0, 'seq', 0, 'arrivals', 0, 'roster', 0)
+    'offset', ARGV[6], 'at', ARGV[7], 'ready', 0, 'delayed', 0, 'seq', 0, 'arrivals', 0, 'roster', 0,
+    'sorted', 0, 'swept', 0)
 return ARGV[1]
 """)
 
@@ -111,7 +123,7 @@ local first = redis.call('ZRANGE', ready, 0, ARGV[6] - 1)
 return {
     time[1], time[2], commit,
     redis.call('HMGET', head, 'version', 'stamp', 'state', 'parts', 'offset', 'at', 'ready', 'delayed', 'seq',
-        'arrivals', 'roster'),
+        'arrivals', 'roster', 'sorted'),
     values(jobs, redis.call('SMEMBERS', running)),
     values(jobs, first), values(data, first),
     redis.call('ZRANGE', ready, -1, -1, 'WITHSCORES'),
@@ -190,6 +202,7 @@ for _, member in ipairs(found) do
 end
 redis.call('ZADD', ready, unpack(entries))
 redis.call('HINCRBY', head, 'version', 1)
+redis.call('HINCRBY', head, 'sorted', 1)
 redis.call('HINCRBY', head, 'ready', #found)
 redis.call('HINCRBY', head, 'delayed', -#found)
 redis.call('HSET', head, 'stamp', ARGV[3])
@@ -197,23 +210,73 @@ if tonumber(redis.call('HGET', head, 'at')) < tonumber(ARGV[1]) then redis.call(
 return #found
 """)
 
-# Arguments: time, how many at most. Returns numbers and rows.
-ENDED: Final = Script("""
-local found = redis.call('ZRANGEBYSCORE', ended, '-inf', '(' .. ARGV[1], 'LIMIT', 0, ARGV[2])
-return {found, values(jobs, found)}
+# Returns how many commits there have been that did not sort jobs by how they ended, from when on some of these may be
+# found, and until when nothing has been written since; false if all of them have been looked through.
+UNSORTED: Final = Script("""
+local found = redis.call('HMGET', head, 'version', 'sorted', 'swept', 'swept_to', 'at')
+if not found[1] then return false end
+local unsorted = string.format('%.0f', found[1] - (found[2] or 0))
+if found[3] == unsorted then return false end
+return {unsorted, found[4] or '-inf', found[5]}
 """)
 
-# Arguments: of each job its number, id, and the field of its batch or ''. Then nothing more is known of it.
+# Arguments: score, number, how many, and the states of the keys behind the usual ones. Puts jobs that stand with those
+# that have succeeded where they belong. Returns the score and the number of the last one that was looked at.
+SORT: Final = Script("""
+local first = before(ended, ARGV[1], ARGV[2])
+local found = redis.call('ZRANGE', ended, first, first + ARGV[3] - 1, 'WITHSCORES')
+local places = {}
+for i = 4, #ARGV do places[ARGV[i]] = i - 3 end
+for i = 1, #found, 2 do
+    local fine, row = pcall(cjson.decode, redis.call('HGET', jobs, found[i]) or '')
+    local place = fine and places[row[14]]
+    if place then
+        redis.call('ZREM', ended, found[i])
+        redis.call('ZADD', shelf(place), found[i + 1], found[i])
+    end
+end
+if #found < 2 * ARGV[3] then return false end
+return {found[#found], found[#found - 1]}
+""")
+
+# Arguments: version of the layout, and as UNSORTED gave it: how many commits, until when.
+SORTED: Final = Script("""
+if redis.call('EXISTS', head) == 1 then
+    redis.call('HSET', head, 'layout', ARGV[1], 'swept', ARGV[2], 'swept_to', ARGV[3])
+end
+""")
+
+# Arguments: time, how many at most. Returns numbers, the places of the sets in which they are, and rows.
+ENDED: Final = Script("""
+local found = {}
+for place = 0, #KEYS - USUAL do
+    local some = redis.call('ZRANGEBYSCORE', shelf(place), '-inf', '(' .. ARGV[1], 'WITHSCORES', 'LIMIT', 0, ARGV[2])
+    for i = 1, #some, 2 do found[#found + 1] = {tonumber(some[i + 1]), some[i], place} end
+end
+table.sort(found, function(one, other)
+    if one[1] == other[1] then return number(one[2]) < number(other[2]) end
+    return one[1] < other[1]
+end)
+local numbers, places = {}, {}
+for i = 1, math.min(#found, ARGV[2]) do
+    numbers[i] = found[i][2]
+    places[i] = found[i][3]
+end
+return {numbers, places, values(jobs, numbers)}
+""")
+
+# Arguments: of each job its number, the place of its set, its id, and the field of its batch or ''. Then nothing more
+# is known of it.
 REMOVE: Final = Script("""
 local count = 0
-for i = 1, #ARGV, 3 do
-    if redis.call('ZREM', ended, ARGV[i]) == 1 then
+for i = 1, #ARGV, 4 do
+    if redis.call('ZREM', shelf(tonumber(ARGV[i + 1])), ARGV[i]) == 1 then
         count = count + 1
         redis.call('HDEL', jobs, ARGV[i])
-        redis.call('HDEL', data, ARGV[i])
-        redis.call('HDEL', ids, ARGV[i + 1])
-        if ARGV[i + 2] ~= '' and redis.call('HINCRBY', batches, ARGV[i + 2], -1) == 0 then
-            redis.call('HDEL', batches, ARGV[i + 2])
+        redis.call('HDEL', data, ARGV[i], ARGV[i] .. '+')
+        redis.call('HDEL', ids, ARGV[i + 2])
+        if ARGV[i + 3] ~= '' and redis.call('HINCRBY', batches, ARGV[i + 3], -1) == 0 then
+            redis.call('HDEL', batches, ARGV[i + 3])
         end
     end
 end
@@ -291,4 +354,40 @@ return {values(jobs, found), values(data, found)}
 OF_KIND: Final = Script("""
 local found = redis.call('ZRANGE', KEYS[USUAL + 1], ARGV[1], ARGV[1] + ARGV[2] - 1)
 return {values(jobs, found), values(data, found)}
+""")
+
+# Arguments: '0' to begin among the ready jobs and '1' among the delayed ones, score, number, how many. Returns how many
+# of them are ready, and rows.
+WAITING: Final = Script("""
+local found, count = {}, tonumber(ARGV[4])
+local score, member = ARGV[2], ARGV[3]
+if ARGV[1] == '0' then
+    local first = before(ready, score, member)
+    found = redis.call('ZRANGE', ready, first, first + count - 1)
+    score, member = '-inf', '000000000000'
+end
+local of_ready = #found
+if of_ready < count then
+    local first = before(due, score, member)
+    for _, one in ipairs(redis.call('ZRANGE', due, first, first + count - of_ready - 1)) do
+        found[#found + 1] = string.sub(one, 1, 12)
+    end
+end
+return {of_ready, values(jobs, found)}
+""")
+
+# Arguments: score and number before which to begin, or '' and '' for the last; how many. The key of the set is behind
+# the usual ones, or it is that of jobs that have succeeded. Returns rows, the last first.
+LAST: Final = Script("""
+local key = shelf(#KEYS - USUAL)
+local stop = ARGV[1] == '' and redis.call('ZCARD', key) or before(key, ARGV[1], ARGV[2])
+if stop == 0 then return {} end
+return values(jobs, reversed(redis.call('ZRANGE', key, math.max(0, stop - ARGV[3]), stop - 1)))
+""")
+
+# Returns how many jobs there are in each set.
+TALLY: Final = Script("""
+local counts = {}
+for place = 0, #KEYS - USUAL do counts[place + 1] = redis.call('ZCARD', shelf(place)) end
+return counts
 """)

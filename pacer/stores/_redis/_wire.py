@@ -12,6 +12,7 @@ import redis.exceptions
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from pacer._errors import StoreError, StoreUnavailableError
 from pacer.stores._from_url import redacted, splits_a_password
 from pacer.stores._redis._errors import code, moved_to, shown, store_error
 from pacer.stores._redis._scripts import Script
@@ -54,6 +55,26 @@ class Wire:
     def connect(self) -> None:
         """Connect, if there is no connection."""
         self._guarded("connecting", self._connected)
+
+    def masters(self) -> list[Wire]:
+        """A connection to each server that has a part of the data, where these are the nodes of a cluster."""
+        try:
+            answer = self.ask("HELLO")
+        except StoreUnavailableError:
+            raise
+        except StoreError:  # a proxy, which is one for all of them
+            return [self]
+        said = dict(zip(answer[::2], answer[1::2], strict=True))
+        if said.get(b"mode") != b"cluster":
+            return [self]
+        nodes = dict.fromkeys((slots[2][0], slots[2][1]) for slots in self.ask("CLUSTER", "SLOTS"))
+        return [self._at(host.decode() if host else None, port) for host, port in nodes]
+
+    def _at(self, host: str | None, port: int) -> Wire:
+        """Another connection; the same host if none is named."""
+        wire = Wire(self.url, self.connect_timeout)
+        wire._node = {**self._node, "port": port, **({"host": host} if host else {})}
+        return wire
 
     def close(self) -> None:
         """Disconnect. Never raises."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
 
-from pacer._job import JobRecord
-from pacer.stores._redis._keys import NAMES, POSITIONS, Keys, kind_text, number_text
+from pacer._job import JobRecord, JobState
+from pacer._minutes import KEPT, Tally
+from pacer.stores._redis._keys import MINUTES, NAMES, POSITIONS, Keys, kind_text, number_text, shelf_name
 from pacer.stores._redis._rows import data_field, data_text, large_field, row_text
 from pacer.stores._server._backend import CLOCK_TOLERANCE, Change, Head, Place, Writing
 
@@ -31,9 +32,10 @@ def batch_field(state: str, batch_id: str) -> str:
     return f"{state}:{batch_id}"
 
 
-def head_fields(head: Head, stamp: str, known: Head | None) -> list[Argument]:
+def head_fields(head: Head, stamp: str, sorted_: int, known: Head | None) -> list[Argument]:
     """A head as pairs; without the long ones that are there already."""
-    fields: list[Argument] = ["version", str(head.version), "stamp", stamp, "at", repr(head.at)]
+    fields: list[Argument] = ["version", str(head.version), "stamp", stamp, "sorted", str(sorted_)]
+    fields += ("at", repr(head.at))
     for name in ("ready", "delayed", "seq", "arrivals", "roster"):
         fields += (name, str(getattr(head, name)))
     if known is None or known.offset != head.offset:
@@ -69,6 +71,8 @@ class Commit:
 
     _keys: Keys
     _new_ids: list[Argument] = attrs.field(init=False, factory=list)
+    _grows: bool = attrs.field(init=False, default=False)
+    """Whether there is more to do than before, for which the server may have no memory."""
     _new_uniques: list[str] = attrs.field(init=False, factory=list)
     _free_uniques: set[str] = attrs.field(init=False, factory=set)
     _added: dict[tuple[str, str], list[Argument]] = attrs.field(init=False, factory=dict)
@@ -77,6 +81,8 @@ class Commit:
     """By kind: arrivals and numbers."""
     _left: dict[str, list[Argument]] = attrs.field(init=False, factory=dict)
     _counts: Counter[str] = attrs.field(init=False, factory=Counter)
+    _others: dict[str, int] = attrs.field(init=False, factory=dict)
+    """Names of keys that not every script is given, and their places behind those that it is."""
 
     def change(self, change: Change) -> None:
         """A job is to be as this says."""
@@ -85,6 +91,8 @@ class Commit:
         self._add("HSET", "jobs", number, row_text(job, change.encoded))
         if was is Place.NOWHERE:
             self._new(job, number)
+        elif was is Place.ENDED:
+            self._come_back(change, number)
         if place is Place.ENDED:
             self._end(job, number)
         if was is not place:
@@ -99,21 +107,45 @@ class Commit:
                 self._counts[batch_field(change.was_state, job.batch_id)] -= 1
 
     def _new(self, job: JobRecord, number: str) -> None:
+        self._grows = True
         self._new_ids.append(job.id)
         self._add("HSET", "ids", job.id, number)
         if job.payload is not None:
             self._add("HSET", "data", data_field(number, job.payload), data_text(job.payload))
+        self._take_unique(job, number)
+
+    def _take_unique(self, job: JobRecord, number: str) -> None:
         if job.unique is not None and not job.state.final:
             self._new_uniques.append(job.unique)
             self._add("HSET", "unique", job.unique, number)
+
+    def _come_back(self, change: Change, number: str) -> None:
+        """Out of the set of those that ended so; or of the one where a worker of an earlier version has put it."""
+        self._grows = True
+        for state in (change.was_state or "", JobState.SUCCEEDED.value):
+            self._remove("ZREM", self._shelf(state), number)
+        self._take_unique(change.job, number)
 
     def _end(self, job: JobRecord, number: str) -> None:
         if job.unique is not None:
             self._free_uniques.add(job.unique)
             self._remove("HDEL", "unique", job.unique)
+        self._add("ZADD", self._shelf(job.state.value), repr(job.ended_at), number)
+        if job.state is not JobState.SUCCEEDED:
+            return  # it may be run again, with its arguments
         self._remove("HDEL", "data", number, large_field(number))
         if job.result is not None:
             self._add("HSET", "data", number, data_text(job.result))
+
+    def _shelf(self, state: str) -> str:
+        name = shelf_name(state)
+        if name not in POSITIONS:
+            self.touch(name)
+        return name
+
+    def touch(self, name: str) -> None:
+        """The script is to be given this key, too."""
+        self._others.setdefault(name, len(self._others))
 
     def _move(self, job: JobRecord, number: str, was: Place, place: Place) -> None:
         match was:
@@ -128,8 +160,6 @@ class Commit:
                 self._add("ZADD", "ready", repr(float(job.sort_key)), number)
             case Place.RUNNING:
                 self._add("SADD", "running", number)
-            case Place.ENDED:
-                self._add("ZADD", "ended", repr(job.ended_at), number)
 
     def _wait(self, change: Change, number: str) -> None:
         job = change.job
@@ -155,19 +185,20 @@ class Commit:
 
     def keys(self) -> list[bytes]:
         """All that the script touches."""
-        return [*self._keys.fixed, *(self._keys.waiting(kind) for kind in self._kinds())]
+        others = map(self._keys.key, self._others)
+        return [*self._keys.fixed, *others, *map(self._keys.waiting, self._kinds())]
 
     def _kinds(self) -> list[str]:
         return list(dict.fromkeys((*self._came, *self._left)))
 
     def arguments(
-        self, writing: Writing, known: Head, stamps: tuple[str, str], lock: str, channel: str
+        self, writing: Writing, known: Head, stamp: str, fields: list[Argument], lock: str, channel: str
     ) -> list[Argument]:
-        """All that the script is told; `stamps` is the one that has to be there and the new one."""
+        """All that the script is told; `stamp` is the one that has to be there, `fields` the head as pairs."""
         uniques = [one for one in self._new_uniques if one not in self._free_uniques]
         return [
             str(known.version),
-            stamps[0],
+            stamp,
             "" if writing.time is None else repr(writing.time),
             str(CLOCK_TOLERANCE),
             lock,
@@ -179,25 +210,30 @@ class Commit:
             *self._new_ids,
             str(len(uniques)),
             *uniques,
-            "0" if self._new_ids else "1",
-            *self._commands(writing, known, stamps[1]),
+            "0" if self._grows else "1",
+            *self._commands(writing, fields),
         ]
 
-    def _commands(self, writing: Writing, known: Head, stamp: str) -> list[Argument]:
+    def _commands(self, writing: Writing, fields: list[Argument]) -> list[Argument]:
         commands = _Commands()
-        commands.add("HSET", POSITIONS["head"], head_fields(writing.head, stamp, known))
+        commands.add("HSET", POSITIONS["head"], fields)
         # First what goes: a unique key may be free for a new job because another has ended just now.
         for (command, key), arguments in (*self._removed.items(), *self._added.items()):
-            commands.add(command, POSITIONS[key], arguments)
+            commands.add(command, self._position(key), arguments)
         self._add_kinds(commands)
         for field, count in self._counts.items():
             if count:
                 commands.add("COUNT", POSITIONS["batches"], [field, str(count)])
         _add_workers(commands, writing.workers)
+        for minute in writing.minutes:
+            _add_minute(commands, self._position(MINUTES), minute)
         return commands.texts
 
+    def _position(self, key: str) -> int:
+        return POSITIONS.get(key) or len(NAMES) + 1 + self._others[key]
+
     def _add_kinds(self, commands: _Commands) -> None:
-        for number, kind in enumerate(self._kinds(), len(NAMES) + 1):
+        for number, kind in enumerate(self._kinds(), len(NAMES) + len(self._others) + 1):
             if kind in self._left:
                 commands.add("ZREM", number, self._left[kind])
             if kind in self._came:
@@ -219,9 +255,19 @@ def _add_workers(commands: _Commands, workers: Mapping[str, tuple[float, str] | 
     commands.add("HDEL", POSITIONS["workers"], left)
 
 
-def commit_of(changes: Iterable[Change], keys: Keys) -> Commit:
-    """What these changes come to."""
+def _add_minute(commands: _Commands, key: int, minute: Tally) -> None:
+    """One that is there already gives way, and so do those that nobody asks for any more."""
+    number = int(minute[0])
+    commands.add("ZREMRANGEBYSCORE", key, [str(number), str(number)])
+    commands.add("ZREMRANGEBYSCORE", key, ["-inf", str(number - KEPT)])
+    commands.add("ZADD", key, [str(number), json.dumps(list(minute))])
+
+
+def commit_of(writing: Writing, keys: Keys) -> Commit:
+    """What this comes to."""
     commit = Commit(keys)
-    for change in changes:
+    for change in writing.changes:
         commit.change(change)
+    if writing.minutes:
+        commit.touch(MINUTES)
     return commit

@@ -46,8 +46,8 @@ def test_a_key_of_the_wrong_kind_is_found_before_it_does_harm(redis, redis_prefi
 
 def test_a_newer_layout_is_left_alone(redis, redis_prefix, worker):
     with client(redis.url) as server:
-        server.hset(f"{redis_prefix}:{{default}}:head", "layout", "2")
-        with pytest.raises(NewerSchemaError, match="layout 2, this one knows 1"):
+        server.hset(f"{redis_prefix}:{{default}}:head", "layout", "3")
+        with pytest.raises(NewerSchemaError, match="layout 3, this one knows 2"):
             backend(redis.url, redis_prefix)
         server.hset(f"{redis_prefix}:{{default}}:head", "layout", "two")
         with pytest.raises(CorruptStoreError, match="no version"):
