@@ -39,7 +39,7 @@ export function setStopped(value) {
 
 function tickOne(node, what) {
   if (what.since) {
-    setText(node, duration(Math.max(0, (now() - what.since) / 1000)));
+    setText(node, duration(Math.max(0, (now() - what.since) / 1000), true));
     return;
   }
   const left = Math.max(0, (what.until - performance.now()) / 1000);

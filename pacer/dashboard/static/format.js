@@ -13,6 +13,9 @@ export function duration(seconds, tenths = false) {
   return `${Math.round(minutes / 1440)} days`;
 }
 
+const UNITS = [{ unit: "s", size: 1 }, { unit: "min", size: 60 }, { unit: "h", size: 3600 }, { unit: "days", size: 86400 }];
+const inUnits = (value) => (value < 9.95 ? trimmed(value) : String(Math.round(value)));
+
 const trimmed = (value) => String(Number(value.toFixed(1)));
 
 // What counts down: 7.2 s, 59 s, 4:05, 1:02:09.
@@ -29,17 +32,16 @@ export function countdown(seconds, tenths) {
 // "in about 2 min"; a start that is due is due now.
 export function expected(estimate) {
   if (!estimate) return "no time can be named";
-  return estimate.seconds < 0.5 ? "now" : `in about ${duration(estimate.seconds)}`;
+  if (estimate.seconds < 0.05) return "now";
+  return `in about ${estimate.seconds < 1 ? duration(estimate.seconds, true) : duration(estimate.seconds)}`;
 }
 
 // "80 % between 1 and 4 min"
 export function interval(estimate) {
-  if (!estimate || estimate.high < 0.5) return "";
-  const [low, high] = [duration(estimate.low), duration(estimate.high)];
-  if (low === high) return `80 % close to ${high}`;
-  const [amount, unit] = low.split(" ");
-  const short = low.split(" ").length === 2 && high.endsWith(` ${unit}`) && high.split(" ").length === 2;
-  return `80 % between ${short ? amount : low} and ${high}`;
+  if (!estimate || estimate.high < 0.05) return "";
+  const { unit, size } = UNITS.findLast((one) => estimate.high >= 1.65 * one.size) ?? UNITS[0];
+  const [low, high] = [estimate.low, estimate.high].map((seconds) => inUnits(Math.max(0, seconds) / size));
+  return low === high ? `80 % close to ${high} ${unit}` : `80 % between ${low} and ${high} ${unit}`;
 }
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -52,8 +54,8 @@ export const dayTime = (date) => day.format(date);
 
 // A rate in the unit in which it is easiest to read: all that stand beside each other in the same.
 export function rateUnit(perSecond) {
-  if (perSecond >= 1) return { each: "s", factor: 1 };
-  return perSecond * 60 >= 1 ? { each: "min", factor: 60 } : { each: "h", factor: 3600 };
+  if (perSecond >= 1) return { each: "second", factor: 1 };
+  return perSecond * 60 >= 1 ? { each: "minute", factor: 60 } : { each: "hour", factor: 3600 };
 }
 
 export function amount(value) {

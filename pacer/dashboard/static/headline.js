@@ -9,35 +9,45 @@ import { steerable } from "./actions.js";
 let longest = { why: "", seconds: 0 }; // how long the wait was when it was first seen
 
 export function showHeadline(data) {
-  const { status, workers, history, ended } = data;
+  const { status, workers, history, ended, upcoming } = data;
   const state = stateOf(status, workers);
   show(byId("state"), true);
   setAttribute(byId("state"), "data-tone", state.tone);
   setText(byId("state-word"), state.word);
   setText(byId("state-why"), state.why);
-  showTime(state);
-  show(byId("pause"), !status.paused);
-  show(byId("resume"), status.paused);
+  showTime(state, upcoming?.[0]?.estimate);
+  showSwitch(status.paused);
   showFacts(status, history);
   showCautions(cautionsOf(status, ended));
   return state;
 }
 
-function showTime(state) {
-  const time = byId("state-time");
-  const there = state.seconds !== null;
-  show(byId("state-until"), there);
-  show(byId("state-bar"), there);
-  if (!there) {
+// Pause or resume; who has pressed one has the focus on the other.
+function showSwitch(paused) {
+  const [there, gone] = paused ? [byId("resume"), byId("pause")] : [byId("pause"), byId("resume")];
+  const focused = document.activeElement === gone;
+  show(there, true);
+  show(gone, false);
+  if (focused) there.focus();
+}
+
+// A time that is certain counts down, one that is forecast is told with its interval.
+function showTime(state, forecast) {
+  const [time, note] = [byId("state-time"), byId("state-note")];
+  const certain = state.seconds !== null;
+  show(time, certain);
+  show(byId("state-bar"), certain);
+  show(byId("state-until"), certain || (state.open && forecast !== undefined && forecast !== null));
+  if (!certain) {
     settle(time);
+    setText(note, forecast ? `The next start is expected ${expected(forecast)} (${interval(forecast)}).` : "");
     return;
   }
   if (longest.why !== state.why || longest.seconds < state.seconds) longest = { why: state.why, seconds: state.seconds };
-  const total = state.total ?? longest.seconds;
-  countDown(time, state.seconds, { bar: byId("state-bar"), total });
-  const at = state.seconds >= 5 ? `, at ${clockTime(new Date(now().getTime() + state.seconds * 1000))}` : "";
+  countDown(time, state.seconds, { bar: byId("state-bar"), total: state.total ?? longest.seconds });
   const of = state.total === null ? "" : ` of ${duration(state.total)}`;
-  setText(byId("state-note"), `left${of} ${state.note}${at}`.replace("left until", "until"));
+  const at = state.seconds >= 5 ? `, at ${clockTime(new Date(now().getTime() + state.seconds * 1000))}` : "";
+  setText(note, `left${of} until the next start${at}`);
 }
 
 function showFacts(status, history) {
@@ -68,7 +78,7 @@ function rateText(limit, history) {
   const rate = started / (60 * (lately.length - 1) + part);
   const unit = rateUnit(Math.max(rate, limit ?? 0));
   const most = limit === null ? "" : ` of ${amount(limit * unit.factor)}`;
-  return `${amount(rate * unit.factor)}${most} a ${unit.each}`;
+  return `${amount(rate * unit.factor)}${most} per ${unit.each}`;
 }
 
 function showCautions(cautions) {

@@ -41,7 +41,8 @@ function jobsView(asked) {
   const task = field("task", "Task", asked.task);
   const key = field("key", "Key", asked.key);
   const filter = el("form", { class: "filter", "aria-label": "Filter" }, task.node, key.node,
-    el("button", { type: "submit" }, "Filter"), el("a", { href: address({ state: asked.state }) }, "Clear"));
+    el("button", { type: "submit" }, "Filter"),
+    asked.task || asked.key ? el("a", { href: address({ state: asked.state }) }, "Show all") : null);
   filter.addEventListener("submit", (event) => {
     event.preventDefault();
     location.hash = address({ state: asked.state, task: task.input.value, key: key.input.value });

@@ -39,6 +39,7 @@ function open({ focus }) {
     setAttribute(link, "aria-current", here ? "page" : null);
   }
   const heading = { overview: () => document.querySelector("#overview [data-heading]"), job: () => openJob(id), jobs: () => openJobs(parameters), numbers: openNumbers }[view]();
+  document.body.dataset.view = view;
   document.title = { job: `Job ${id} · ${title}`, jobs: `Jobs · ${title}`, numbers: `Numbers · ${title}` }[view] ?? title;
   live.show(view === "job" ? id : null);
   if (focus) {

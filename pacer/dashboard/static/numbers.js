@@ -50,8 +50,8 @@ function numberRow(first, refresh) {
   const note = el("p", { id: `${id}-note`, class: "quiet-text" });
   const set = el("button", { type: "submit", "aria-label": `Set ${name}` }, "Set");
   const reset = actionButton("Reset", `Reset ${name}`, () => change(null));
-  const form = el("form", { class: "number" }, el("label", { for: id }, el("bdi", { class: "id" }, name)), input,
-    steerable ? set : null, steerable ? reset : null, note);
+  const form = el("form", { class: "number" }, el("label", { for: id }, el("bdi", { class: "id" }, name)), note, input,
+    steerable ? set : null, steerable ? reset : null);
   let number = first;
   let written = null;
 

@@ -76,7 +76,7 @@ function showUpcoming(upcoming, status) {
 function upcomingRow(first) {
   const place = el("span", { class: "place" });
   const meta = meta_();
-  const when = el("span", { class: "push amount" });
+  const when = el("span", { class: "next-when amount" });
   const span = el("span", { class: "span" });
   const dot = el("span", { class: "dot" });
   const scale = el("div", { class: "scale", "aria-hidden": "true" }, span, dot);
@@ -85,9 +85,9 @@ function upcomingRow(first) {
   const drop = steerable
     ? actionButton("Cancel", `Cancel job ${visible(job.id)}`, () => cancelJob(job), { class: "small" })
     : null;
-  const node = el("li", {},
-    el("div", { class: "row-line" }, place, jobLink(job.id), meta, when, drop),
-    el("div", { class: "row-line" }, scale, range));
+  const node = el("li", { class: "next" }, place,
+    el("div", { class: "next-what" }, jobLink(job.id), meta), when,
+    el("div", { class: "next-span" }, scale, range), drop);
   const update = ({ job: next, estimate }) => {
     job = next;
     setText(place, job.position === null ? "–" : String(job.position));

@@ -2,9 +2,10 @@
 
 import { capitalised, count } from "./format.js";
 
-// { word, tone, why, seconds, total, note }: tone is "calm", "pace", "hold" or "alarm"; seconds may be null.
+// { word, tone, why, seconds, total, open }: tone is "calm", "pace", "hold" or "alarm". `seconds` are left of `total`; null
+// where no time is certain. `open`: then the next start has a forecast.
 export function stateOf(status, workers) {
-  const nothing = { seconds: null, total: null, note: "" };
+  const nothing = { seconds: null, total: null, open: false };
   const jobs = count(status.pending, "job waits", "jobs wait");
   if (status.paused) {
     const going = status.running ? "What runs goes on, and no other job starts" : "No job starts";
@@ -31,12 +32,12 @@ function waiting(status, nothing) {
   const byHand = status.waiting_for.includes("by hand");
   const why = `${capitalised(status.waiting_for)}.`;
   if (byHand) return { ...nothing, word: "Stopped", tone: "hold", why };
-  const next = status.running ? " The next starts when a running job ends." : "";
-  return { ...nothing, word: "Working", tone: "calm", why: why + next };
+  const next = status.running ? ` The next starts when ${status.running === 1 ? "it" : "one of them"} has ended.` : "";
+  return { ...nothing, word: "Working", tone: "calm", why: why + next, open: true };
 }
 
 function timed(reason, seconds) {
-  return { why: `${capitalised(reason)}.`, seconds, total: totalOf(reason, seconds), note: "until the next start" };
+  return { why: `${capitalised(reason)}.`, seconds, total: totalOf(reason, seconds), open: true };
 }
 
 // Pauses and backoffs say how long they are in all. Null where the phrase does not.
