@@ -156,7 +156,9 @@ class QueueState:
     def from_json(cls, data: Mapping[str, Any]) -> QueueState:
         """From what `to_json` gave; unknown fields (of another version) are ignored."""
         known = {field.name for field in attrs.fields(cls)}
-        return cls(**{name: value for name, value in data.items() if name in known})
+        state = cls(**{name: value for name, value in data.items() if name in known})
+        # As they were: JSON knows no tuples.
+        return attrs.evolve(state, minute=tuple(state.minute), past=tuple(map(tuple, state.past)))
 
 
 @attrs.define(eq=False)

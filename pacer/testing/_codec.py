@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, get_args
 
@@ -117,7 +117,16 @@ def check_codec(codec: Codec) -> None:
         check(codec)
 
 
-_SAMPLES = {"float": 1.5, "float | None": 2.5, "int": 3, "str": "text", "JobState": JobState.QUEUED}
+_SAMPLES: Mapping[str, Any] = {
+    "float": 1.5,
+    "float | None": 2.5,
+    "int": 3,
+    "str": "text",
+    "bool": True,
+    "JobState": JobState.QUEUED,
+    "tuple[float, float] | None": (1.0, 2.0),
+    "Mapping[str, float | None]": {"pacing.seconds": 5.0, "queue.capacity": None},
+}
 
 
 def sample_events() -> list[Event]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
@@ -10,6 +10,8 @@ from typing import Any, ParamSpec, TypeVar
 import attrs
 
 from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
+from pacer._minutes import Tally
+from pacer._overview import Listed, Listing, QueueInfo, Rerun, WorkerSeen
 from pacer._rules import Rules
 from pacer._snapshot import LOOK_AHEAD, Snapshot
 from pacer.protocols import Addition, Beat, Claimed, Codec, Expired, Ledger, Settled, Store
@@ -38,12 +40,20 @@ class HeldStore:
         """That of the store."""
         return self.store.codec
 
+    async def queues(self) -> Sequence[QueueInfo]:
+        """Those of the store."""
+        return await _held(self.store.queues)
+
     @asynccontextmanager
-    async def open(self, queue: str, rules: Rules, worker: str, *, takeover: bool = False) -> AsyncGenerator[Ledger]:
+    async def open(
+        self, queue: str, rules: Rules, worker: str, *, takeover: bool = False, guest: bool = False
+    ) -> AsyncGenerator[Ledger]:
         """Open the store."""
         async with AsyncExitStack() as stack:
             with outside():
-                ledger = await stack.enter_async_context(self.store.open(queue, rules, worker, takeover=takeover))
+                ledger = await stack.enter_async_context(
+                    self.store.open(queue, rules, worker, takeover=takeover, guest=guest)
+                )
             try:
                 yield _HeldLedger(ledger)
             finally:
@@ -61,6 +71,10 @@ class _HeldLedger:
     """A ledger, each call of which runs inside `outside()`."""
 
     _ledger: Ledger
+
+    @property
+    def rules(self) -> Rules:
+        return self._ledger.rules
 
     @property
     def heartbeat(self) -> float | None:
@@ -120,6 +134,18 @@ class _HeldLedger:
     async def batch(self, batch_id: str) -> BatchProgress | None:
         return await _held(self._ledger.batch, batch_id)
 
+    async def listed(self, listing: Listing) -> Listed:
+        return await _held(self._ledger.listed, listing)
+
+    async def tally(self, most: int) -> Mapping[JobState, int]:
+        return await _held(self._ledger.tally, most)
+
+    async def history(self, since: int) -> Sequence[Tally]:
+        return await _held(self._ledger.history, since)
+
+    async def workers(self) -> Sequence[WorkerSeen]:
+        return await _held(self._ledger.workers)
+
     async def cancel(self, job_id: str) -> JobState | None:
         return await _held(self._ledger.cancel, job_id)
 
@@ -128,3 +154,12 @@ class _HeldLedger:
 
     async def set_rate(self, rate: float | None) -> None:
         await _held(self._ledger.set_rate, rate)
+
+    async def set_numbers(self, numbers: Mapping[str, float | None]) -> None:
+        await _held(self._ledger.set_numbers, numbers)
+
+    async def rerun(self, job_ids: Sequence[str]) -> Rerun:
+        return await _held(self._ledger.rerun, job_ids)
+
+    async def tick(self, name: str, was: float | None, at: float, records: Sequence[JobRecord]) -> Addition | None:
+        return await _held(self._ledger.tick, name, was, at, records)

@@ -96,10 +96,10 @@ class Desk:
         await ledger.settle(claimed.jobs[0], outcome, None)
 
     def open(
-        self, worker: str, queue: str = "default", *, takeover: bool = False, **parts: Any
+        self, worker: str, queue: str = "default", *, takeover: bool = False, guest: bool = False, **parts: Any
     ) -> AbstractAsyncContextManager[Ledger]:
         """One more worker."""
-        return self.store.open(queue, make_rules(**{**self.parts, **parts}), worker, takeover=takeover)
+        return self.store.open(queue, make_rules(**{**self.parts, **parts}), worker, takeover=takeover, guest=guest)
 
 
 @asynccontextmanager

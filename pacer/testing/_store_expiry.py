@@ -51,7 +51,7 @@ async def check_expired_jobs_never_start(factory: StoreFactory) -> None:
         expect_equal(ids(claimed), ["j1"], "a job may start until its time is over")
         desk.clock.now = due
         await desk.start(desk.a)
-        assert_record(await desk.a.job("j2"), JobState.EXPIRED, ended_at=due, started_at=None, payload=None)
+        assert_record(await desk.a.job("j2"), JobState.EXPIRED, ended_at=due, started_at=None)
         record = await desk.b.job("j2")
         expect(bool(record and record.error), "an expired job says why it ended")
         expect_equal(await desk.state("j1"), JobState.RUNNING, "a job that has started in time goes on")

@@ -12,6 +12,7 @@ from pacer.testing._expect import expect, expect_equal
 from pacer.testing._store_admission import ADMISSION_CHECKS
 from pacer.testing._store_desk import FAILED, SUCCEEDED, TASKS, StoreCheck, StoreFactory, ids, set_up
 from pacer.testing._store_expiry import EXPIRY_CHECKS
+from pacer.testing._store_overview import OVERVIEW_CHECKS
 from pacer.testing._store_parts import PARTS_CHECKS
 from pacer.testing._store_recovery import RECOVERY_CHECKS
 from pacer.testing._store_running import RUNNING_CHECKS, assert_record
@@ -143,6 +144,7 @@ STORE_CHECKS: Sequence[StoreCheck] = (
     *RECOVERY_CHECKS,
     *EXPIRY_CHECKS,
     *PARTS_CHECKS,
+    *OVERVIEW_CHECKS,
     check_cancel_waiting,
     check_cancel_running,
     check_cancel_too_late,

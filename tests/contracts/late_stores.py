@@ -35,8 +35,8 @@ async def counts_the_expired(ledger):
 async def keeps_the_slots_of_the_expired(ledger, jobs):
     await ledger.snapshot()
     taken = len(ledger._data.waiting) + len(records(ledger, JobState.EXPIRED))
-    if taken + len(jobs) > ledger._rules.queue.capacity:
-        raise QueueFullError(ledger._rules.queue.capacity, 1.0)
+    if taken + len(jobs) > ledger.rules.queue.capacity:
+        raise QueueFullError(ledger.rules.queue.capacity, 1.0)
     return await ledger.add(jobs)
 
 

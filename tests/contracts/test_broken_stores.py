@@ -8,6 +8,7 @@ import attrs
 import pytest
 from late_stores import LATE
 from other_parts import OTHER_PARTS
+from overview_stores import OVERVIEW
 
 from pacer import JobState, LeaseLostError, QueueFullError, Rules
 from pacer.protocols import Beat, Settled
@@ -27,12 +28,16 @@ class BrokenStore:
     def codec(self):
         return self.store.codec
 
+    async def queues(self):
+        return self.sabotage.get("queues", lambda found: found)(await self.store.queues())
+
     @asynccontextmanager
-    async def open(self, queue, rules, worker, *, takeover=False):
+    async def open(self, queue, rules, worker, *, takeover=False, guest=False):
         change_rules = self.sabotage.get("rules", lambda rules: rules)
         queue = self.sabotage.get("queue", lambda queue: queue)(queue)
+        guest = self.sabotage.get("guest", lambda guest: guest)(guest)
         takeover = self.sabotage.get("takeover", lambda takeover: takeover)(takeover)
-        async with self.store.open(queue, change_rules(rules), worker, takeover=takeover) as ledger:
+        async with self.store.open(queue, change_rules(rules), worker, takeover=takeover, guest=guest) as ledger:
             self.sabotage.get("open", lambda ledger: None)(ledger)
             yield BrokenLedger(ledger, self.sabotage)
 
@@ -72,8 +77,8 @@ def with_more_room(rules):
 
 async def counts_running_jobs(ledger, records):
     snapshot = await ledger.snapshot()
-    if snapshot.waiting + len(snapshot.running) >= ledger._rules.queue.capacity:
-        raise QueueFullError(ledger._rules.queue.capacity, 1.0)
+    if snapshot.waiting + len(snapshot.running) >= ledger.rules.queue.capacity:
+        raise QueueFullError(ledger.rules.queue.capacity, 1.0)
     return await ledger.add(records)
 
 
@@ -134,7 +139,7 @@ class NoLanes(Rules):
 
 
 def without_lanes(rules):
-    return NoLanes(**{field.name: getattr(rules, field.name) for field in attrs.fields(Rules)})
+    return NoLanes(**{field.name: getattr(rules, field.name) for field in attrs.fields(Rules) if field.init})
 
 
 async def hands_out_twice(ledger, tasks, limit):
@@ -226,7 +231,7 @@ async def forgets_cancellations(ledger, held):
 
 
 def forgets_what_it_learned(ledger):
-    ledger._data.state = ledger._rules.initial()
+    ledger._data.state = ledger.rules.initial()
 
 
 async def learns_nonsense(ledger, held, outcome, retry):
@@ -276,13 +281,14 @@ async def keeps_progress_to_itself(ledger, held):
 
 
 def forgets_the_order(ledger):
-    ledger._data.state = attrs.evolve(ledger._data.state, order=ledger._rules.initial().order)
+    ledger._data.state = attrs.evolve(ledger._data.state, order=ledger.rules.initial().order)
 
 
 SABOTAGE = {
     "check_order_has_one_state": {"open": forgets_the_order},
     **LATE,
     **OTHER_PARTS,
+    **OVERVIEW,
     "check_clock": {"now": lambda ledger: 0.0},
     "check_positions": {"add": counts_from_zero},
     "check_all_or_nothing": {"add": admits_one_by_one},

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacer import BoundedQueue, JobRecord, JobState, Outcome, OutcomeKind, QueueState, Retry, Rules
+from pacer._minutes import counted
 from pacer._rules import Fate
 from pacer.backoff import NoBackoff
 from pacer.estimators import MovingAverage
@@ -163,6 +164,7 @@ def test_a_clock_that_goes_back_makes_nothing_of_the_past_grow():
 # -- the state as a value --------------------------------------------------------------------------------------------
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
+tallies = st.just(()) | st.tuples(*[st.integers(0, 10**6) for _ in range(8)])
 states_by_name = {
     "pacing": st.none() | finite,
     "estimator": st.dictionaries(st.text(), finite),
@@ -184,6 +186,10 @@ states_by_name = {
     "high_scale": finite,
     "promised_at": finite,
     "claimed_to": finite,
+    "numbers": st.dictionaries(st.text(), finite),
+    "ticks": st.dictionaries(st.text(), finite),
+    "minute": tallies,
+    "past": st.lists(tallies, max_size=3).map(tuple),
 }
 
 states = st.builds(QueueState, **states_by_name)
@@ -199,17 +205,22 @@ def test_the_state_of_a_version_without_orders_is_read_and_unknown_fields_are_pa
     assert QueueState.from_json(old) == QueueState(5.0, {"mean": 3.0}, failures=2)
 
 
-@given(states, st.floats(0, 1e9), st.booleans(), st.booleans(), st.booleans())
-def test_a_run_changes_what_it_says_and_nothing_else(state, now, succeeded, failed, retried):
+@given(states, st.floats(0, 1e9), st.booleans(), st.booleans(), st.booleans(), st.booleans())
+def test_a_run_changes_what_it_says_and_nothing_else(state, now, succeeded, failed, retried, throttled):
     """The spelled-out copies of the hot path forget no field."""
-    after = state.after_run(now, "pace", "durations", succeeded=succeeded, failed=failed, retried=retried)
+    what = {"succeeded": succeeded, "failed": failed, "retried": retried, "throttled": throttled}
+    after = state.after_run(now, "pace", "durations", **what)
     successes, retries = state.recent(now)
+    minute, past = counted(state.minute, state.past, now, **what)
     assert after == attrs.evolve(
         state,
         pacing="pace",
         estimator="durations",
         succeeded=state.succeeded + succeeded,
         failed=state.failed + failed,
+        throttled=state.throttled + throttled,
+        minute=minute,
+        past=past,
         recent_successes=successes + succeeded,
         recent_retries=retries + retried,
         recent_at=now,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 
 from pacer import BoundedQueue, JobState, Scheduler, Throttled, call, events
 from pacer.pacing import FixedPause, ManualPace, MinInterval, TokenBucket
+from pacer.protocols import QueueInfo
 from pacer.stores.sqlite import SqliteStore
 from pacer.testing import HeldStore, Recorder, run_virtual
 
@@ -35,9 +36,14 @@ class Distant:
     def codec(self) -> Any:
         return self.store.codec
 
+    async def queues(self) -> Sequence[QueueInfo]:
+        return await self.store.queues()
+
     @asynccontextmanager
-    async def open(self, queue: str, rules: Any, worker: str, *, takeover: bool = False) -> AsyncGenerator[Any]:
-        async with self.store.open(queue, rules, worker, takeover=takeover) as ledger:
+    async def open(
+        self, queue: str, rules: Any, worker: str, *, takeover: bool = False, guest: bool = False
+    ) -> AsyncGenerator[Any]:
+        async with self.store.open(queue, rules, worker, takeover=takeover, guest=guest) as ledger:
             ledger._ledger._queue.ahead = self.ahead  # type: ignore[attr-defined]  # there is no setting for it
             yield DistantLedger(ledger, self.latency, self.claims)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 from outages import on_disk
 
 from pacer import Scheduler, call
-from pacer.protocols import Claimed, Codec, Store
+from pacer.protocols import Claimed, Codec, QueueInfo, Store
 
 pytestmark = [pytest.mark.anyio, pytest.mark.asyncio_only]
 
@@ -28,9 +28,14 @@ class Counting:
     def codec(self) -> Codec:
         return self.store.codec
 
+    async def queues(self) -> Sequence[QueueInfo]:
+        return await self.store.queues()
+
     @contextlib.asynccontextmanager
-    async def open(self, queue: str, rules: Any, worker: str, *, takeover: bool = False) -> AsyncGenerator[Any]:
-        async with self.store.open(queue, rules, worker, takeover=takeover) as ledger:
+    async def open(
+        self, queue: str, rules: Any, worker: str, *, takeover: bool = False, guest: bool = False
+    ) -> AsyncGenerator[Any]:
+        async with self.store.open(queue, rules, worker, takeover=takeover, guest=guest) as ledger:
             yield CountingLedger(ledger, self.sizes)
 
 

@@ -203,8 +203,10 @@ async def test_a_store_that_fails_at_the_start_says_so_itself_and_the_scheduler_
         away: bool = True
 
         @asynccontextmanager
-        async def open(self, queue: str, rules: Rules, worker: str, *, takeover: bool = False) -> AsyncGenerator[Any]:
-            async with MemoryStore.open(self, queue, rules, worker, takeover=takeover) as ledger:
+        async def open(
+            self, queue: str, rules: Rules, worker: str, *, takeover: bool = False, guest: bool = False
+        ) -> AsyncGenerator[Any]:
+            async with MemoryStore.open(self, queue, rules, worker, takeover=takeover, guest=guest) as ledger:
                 if self.away:
                     raise StoreError("the disk is away")
                 yield ledger

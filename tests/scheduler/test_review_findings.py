@@ -392,8 +392,10 @@ class SlowLedger:
 
 class SlowStore(MemoryStore):
     @contextlib.asynccontextmanager
-    async def open(self, queue: str, rules: Any, worker: str, *, takeover: bool = False) -> AsyncGenerator[Any]:
-        async with super().open(queue, rules, worker, takeover=takeover) as ledger:
+    async def open(
+        self, queue: str, rules: Any, worker: str, *, takeover: bool = False, guest: bool = False
+    ) -> AsyncGenerator[Any]:
+        async with super().open(queue, rules, worker, takeover=takeover, guest=guest) as ledger:
             yield SlowLedger(ledger)
 
 

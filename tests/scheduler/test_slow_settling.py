@@ -33,8 +33,10 @@ class NoEnds:
 
 class NoEndsStore(MemoryStore):
     @contextlib.asynccontextmanager
-    async def open(self, queue: str, rules: Any, worker: str, *, takeover: bool = False) -> AsyncGenerator[Any]:
-        async with super().open(queue, rules, worker, takeover=takeover) as ledger:
+    async def open(
+        self, queue: str, rules: Any, worker: str, *, takeover: bool = False, guest: bool = False
+    ) -> AsyncGenerator[Any]:
+        async with super().open(queue, rules, worker, takeover=takeover, guest=guest) as ledger:
             yield NoEnds(ledger, anyio.current_time() + 20)
 
 

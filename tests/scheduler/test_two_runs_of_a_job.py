@@ -13,7 +13,7 @@ import pytest
 from outages import on_disk
 
 from pacer import JobRecord, Scheduler, events
-from pacer.protocols import Codec
+from pacer.protocols import Codec, QueueInfo
 from pacer.testing import HeldStore, Recorder
 
 pytestmark = [pytest.mark.anyio, pytest.mark.asyncio_only]
@@ -44,9 +44,14 @@ class SlowBeatsStore:
     def codec(self) -> Codec:
         return self.store.codec
 
+    async def queues(self) -> Sequence[QueueInfo]:
+        return await self.store.queues()
+
     @contextlib.asynccontextmanager
-    async def open(self, queue: str, rules: Any, worker: str, *, takeover: bool = False) -> AsyncGenerator[Any]:
-        async with self.store.open(queue, rules, worker, takeover=takeover) as ledger:
+    async def open(
+        self, queue: str, rules: Any, worker: str, *, takeover: bool = False, guest: bool = False
+    ) -> AsyncGenerator[Any]:
+        async with self.store.open(queue, rules, worker, takeover=takeover, guest=guest) as ledger:
             yield SlowBeats(ledger)
 
 

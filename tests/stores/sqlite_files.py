@@ -51,9 +51,10 @@ class File:
         rules: Rules | None = None,
         *,
         takeover: bool = False,
+        guest: bool = False,
         **settings: Any,
     ) -> AbstractAsyncContextManager[StoredLedger]:
-        return self.store(**settings).open(queue, rules or self.rules, worker, takeover=takeover)
+        return self.store(**settings).open(queue, rules or self.rules, worker, takeover=takeover, guest=guest)
 
 
 def job(job_id: str, **fields: Any) -> JobRecord:
