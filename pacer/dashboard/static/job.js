@@ -3,7 +3,7 @@
 import { actionButton, argumentsShown, cancelJob, load, notice, retryJob, steerable } from "./actions.js";
 import { byId, el, keyed, said, setAttribute, setText, show, visible, visibleLines } from "./dom.js";
 import { countDown, countUp, now, settle } from "./clock.js";
-import { clockTime, dayTime, duration, expected, interval } from "./format.js";
+import { capitalised, clockTime, dayTime, duration, expected, interval } from "./format.js";
 import { showProgress } from "./overview.js";
 
 const ENDED = {
@@ -36,7 +36,7 @@ function jobView(id) {
   const reason = el("p", { class: "reason" });
   const why = el("span");
   const left = el("span", { class: "amount", role: "timer" });
-  reason.append("Why not yet: ", why, left);
+  reason.append("Not yet, because: ", why, left);
   const bar = el("progress", { max: 1, "aria-label": "Progress" });
   const part = el("span", { class: "amount" });
   const age = el("span", { class: "amount" });
@@ -102,7 +102,7 @@ function showAnswer(answer, age, { job, ahead, estimate }) {
 
 function showReason(reason, why, left, { job, reason: text, seconds }) {
   show(reason, job.state === "queued" && text !== "");
-  setText(why, visible(text));
+  setText(why, visible(capitalised(text)));
   if (seconds === null) {
     settle(left);
     setText(left, "");
