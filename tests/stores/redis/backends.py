@@ -41,9 +41,20 @@ def started(record: JobRecord, was: Place = Place.READY) -> Change:
     return Change(new, was, Place.RUNNING, None, None, "queued")
 
 
-def ended(record: JobRecord, was: Place = Place.READY, at: float = 3.0, result: Any = None) -> Change:
-    new = attrs.evolve(record, state=JobState.SUCCEEDED, ended_at=at, result=result, payload=None, worker=None)
+def ended(
+    record: JobRecord,
+    was: Place = Place.READY,
+    at: float = 3.0,
+    result: Any = None,
+    state: JobState = JobState.SUCCEEDED,
+) -> Change:
+    new = attrs.evolve(record, state=state, ended_at=at, result=result, payload=None, worker=None)
     return Change(new, was, Place.ENDED, None, None, "running" if was is Place.RUNNING else "queued")
+
+
+def back(record: JobRecord, state: JobState = JobState.FAILED, arrival: int = 1000) -> Change:
+    """It had ended so, and waits again."""
+    return Change(record, Place.ENDED, Place.READY, arrival, None, state.value)
 
 
 def writing(head: Head, changes: Sequence[Change] = (), **fields: Any) -> Writing:
@@ -64,6 +75,12 @@ def commit(backend: Backend, *changes: Change, **fields: Any) -> bool:
 
 def client(url: str) -> redis.Redis:
     return redis.Redis.from_url(url, retry=None)
+
+
+def keys_of(url: str, prefix: str) -> set[str]:
+    """What is there, without prefix and queue."""
+    with client(url) as server:
+        return {key.decode().partition("}:")[2] for key in server.keys(f"{prefix}:*")}
 
 
 def ids(rows: Sequence[Sequence[Any]]) -> list[str]:
