@@ -171,15 +171,15 @@ class JobEnded:
 
     def check(self, look: Look, before: Finding | None) -> Finding | None:
         """Whether some have ended since the last message."""
-        found = sorted((one for one in look.ended if one.state in self.states), key=lambda one: one.ended_at)
+        found = [one for one in look.ended if one.state in self.states]
         if not found:
             return None
-        last, kinds = found[-1], Counter(one.state for one in found)
+        last, kinds = found[0], Counter(one.state for one in found)
         return Finding(
             text=f"job {last.id} ({last.task}) is {last.state}{f': {last.error}' if last.error else ''}"
             if len(found) == 1
             else f"{_counted(kinds)}; the last is {last.id} ({last.task}){f': {last.error}' if last.error else ''}",
-            since=found[0].ended_at,
+            since=found[-1].ended_at,
             lasts=False,
             count=len(found),
             fields={

@@ -105,7 +105,7 @@ def test_trouble_that_comes_again_and_again_is_told_as_often_as_pacing_lets_it()
 def test_trouble_that_began_too_soon_to_be_told_is_told_when_it_still_lasts():
     one = alone()
     for at in range(0, 2500, 10):
-        one.look(at, ready=BAD if at < 50 or 1000 <= at else GOOD)
+        one.look(at, ready=BAD if at < 50 or at >= 1000 else GOOD)
     assert one.told == [("a", 0, "firing", 1), ("a", 110, "over", 0), ("a", 1800, "firing", 1)]
 
 
