@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import attrs
 import psycopg
 
+from pacer._overview import QueueInfo
 from pacer._rules import Rules
 from pacer._validation import not_negative, positive, seconds, whole
 from pacer.codecs import JsonCodec
@@ -16,6 +18,8 @@ from pacer.stores._ledger import StoredLedger, check_asyncio
 from pacer.stores._postgres._backend import PostgresBackend, channel_of
 from pacer.stores._postgres._migrate import bring_up_to_date, migration_sql
 from pacer.stores._postgres._notices import PostgresNotices
+from pacer.stores._postgres._privileges import grants_advice
+from pacer.stores._postgres._queues import queues_in
 from pacer.stores._postgres._session import Session
 from pacer.stores._postgres._stage import PostgresDoor
 from pacer.stores._postgres._target import Target, dsn_text, redacted
@@ -94,20 +98,31 @@ class PostgresStore:
         """The given one, as far as `max_payload` allows."""
         return LimitedCodec(self._codec, self.max_payload)
 
+    @property
+    def _target(self) -> Target:
+        return Target(self.dsn, self.schema, self.connect_timeout, self.timeout, self.pooled)
+
+    async def queues(self) -> Sequence[QueueInfo]:
+        """The queues that there are, by name; none if there are no tables."""
+        check_asyncio("PostgresStore", "psycopg")
+        return await asyncio.get_running_loop().run_in_executor(None, queues_in, self._target)
+
     @asynccontextmanager
     async def open(
-        self, queue: str, rules: Rules, worker: str, *, takeover: bool = False
+        self, queue: str, rules: Rules, worker: str, *, takeover: bool = False, guest: bool = False
     ) -> AsyncGenerator[StoredLedger]:
-        """Open one queue for one worker.
+        """Open one queue for one worker, or for a guest.
 
         Raises:
             PartsDifferError: Others have it open with other strategies or settings, and `takeover` is False.
+            UnknownQueueError: There is none with this name for a guest.
+            OlderSchemaError: A guest finds tables of an earlier version.
             UnsupportedBackendError: The event loop is not asyncio's.
             StoreError: One of its kinds says why the database cannot be used; then nothing in it has been changed.
         """
         check_asyncio("PostgresStore", "psycopg")
-        target = Target(self.dsn, self.schema, self.connect_timeout, self.timeout, self.pooled)
-        backend = PostgresBackend(target, queue, worker)
+        target = self._target
+        backend = PostgresBackend(target, queue, worker, guest=guest)
         channel = channel_of(self.schema, queue)
         notices = None if self.pooled else PostgresNotices(target, channel)
         door = PostgresDoor(self.schema, queue, worker, channel, target.name, timed=self.clock is not None)
@@ -116,6 +131,7 @@ class PostgresStore:
             clock=self.clock,
             ahead=self.ahead,
             takeover=takeover,
+            guest=guest,
             door=door,
         ) as ledger:
             yield ledger
@@ -136,11 +152,10 @@ def migrate(dsn: str, schema: str = "pacer") -> tuple[int, int]:
     Raises:
         StoreError: One of its kinds says why that cannot be done; then nothing has been changed.
     """
-    session = Session(Target(dsn_text(dsn), schema, _CONNECT_TIMEOUT, _TIMEOUT, pooled=False))
+    target = Target(dsn_text(dsn), schema, _CONNECT_TIMEOUT, _TIMEOUT, pooled=False)
+    session = Session(target, grants_advice(schema))
     try:
         connection = session.connect()
-        # Making an index of a large table takes its time.
-        connection.patience = float("inf")
         with session.errors():
             return bring_up_to_date(connection, schema, session.name)
     except psycopg.Error as error:  # leaving a transaction

@@ -16,8 +16,11 @@ from typing import Any
 import attrs
 import pytest
 
-from pacer._errors import StoreUnavailableError
+from pacer._errors import StoreUnavailableError, UnknownQueueError
 from pacer._job import ONE_REQUEST, JobRecord, JobState, Retry
+from pacer._minutes import KEPT
+from pacer._overview import Mark
+from pacer._reruns import enqueued_again
 from pacer.backoff import ConstantBackoff
 from pacer.stores._rows import PLAIN, decode, encode, row_of
 from pacer.stores._server._backend import FRONT, Backend, Change, Content, Head, JobExistsError, Place, Writing
@@ -80,6 +83,18 @@ def ended(record: JobRecord, was: Place = Place.READY, at: float = 3.0, **fields
     return became(record, was, Place.ENDED, **{"ended_at": at, "payload": None, "worker": None, **fields})
 
 
+def failed(record: JobRecord, was: Place = Place.READY, at: float = 3.0, **fields: Any) -> Change:
+    given = {"state": JobState.FAILED, "error": "broken", "payload": record.payload, **fields}
+    return ended(record, was, at, **given)
+
+
+def back(record: JobRecord, arrival: int, was: Place = Place.ENDED, now: float = 50.0) -> Change:
+    """A job that is enqueued again."""
+    new = record.copy()
+    enqueued_again(new, now)
+    return Change(new, was, Place.READY, arrival, None, record.state.value, anew=True)
+
+
 def writing(head: Head, changes: Sequence[Change] = (), **fields: Any) -> Writing:
     """A commit on this head, with its numbers kept right."""
     ready, delayed = head.ready, head.delayed
@@ -120,6 +135,17 @@ def a_queue_is_made_once(make: Make) -> None:
     commit(a)
     b.create(attrs.evolve(EMPTY, state="another"))
     assert b.load(None, lock=False).head == attrs.evolve(EMPTY, version=1)
+
+
+@check
+def a_guest_makes_no_queue(make: Make) -> None:
+    (a,) = [make("a")]
+    a.connect()
+    with pytest.raises(UnknownQueueError):
+        a.create(None)
+    a.create(EMPTY)
+    a.create(None)
+    assert a.load(None, lock=False).head == EMPTY
 
 
 @check
@@ -302,6 +328,7 @@ def a_new_job_comes_back_as_it_was(make: Make) -> None:
     whole = job(
         1, home="a", key="k", priority=-5, cost={"tokens": 2.5}, delay=1.5, timeout=9.0, unique="u", batch_id="b",
         retry=Retry(3, ConstantBackoff(4.0)), expires_at=99.5, promised_low=1.25, promised_high=1e6,
+        headers={"traceparent": "00-0af7-01", "é\ud800\0": ""},
     )  # fmt: skip
     texts = [
         job(
@@ -313,6 +340,7 @@ def a_new_job_comes_back_as_it_was(make: Make) -> None:
     commit(a, *(came(one) for one in (whole, *texts, plain)))
     assert list(a.in_order(BEFORE_ALL, 99)) == [row_of(one, encode(one)) for one in (whole, *texts, plain)]
     assert [found(a, one).cost for one in ("j1", "j99")] == [whole.cost, ONE_REQUEST]
+    assert [found(a, one).headers for one in ("j1", "j99")] == [whole.headers, None]
     assert set(ids(a.find([texts[3].id], [texts[7].unique or ""]))) == {texts[3].id, texts[7].id}
 
 
@@ -363,7 +391,7 @@ def a_job_is_written_at_every_step(make: Make) -> None:
     assert (content(a).next_due, content(a).front, content(a).running) == (50.0, [], [])
     end = ended(back.job, Place.DELAYED, state=JobState.EXPIRED, error="late")
     commit(a, end)
-    assert row_of(found(a, "j1"), PLAIN) == row_of(end.job, PLAIN)
+    assert row_of(found(a, "j1"), PLAIN) == row_of(attrs.evolve(end.job, payload=one.payload), PLAIN)
     assert content(a).next_due is None
 
 
@@ -424,6 +452,172 @@ def what_no_job_can_be_called_is_not_found(make: Make) -> None:
     assert not a.find(["\0", "\ud800", "j", "J1"], ["\0", "\ud800", "u"])
     assert not a.batch("\0")
     assert not a.find([], [])
+
+
+# -- jobs that are enqueued again ------------------------------------------------------------------------------------
+
+
+@check
+def what_has_not_succeeded_keeps_its_arguments(make: Make) -> None:
+    (a,) = opened(make, "a")
+    values: list[str | bytes] = [*TRICKY, b"", b"\x00\xff{}", "a" * 100_000]
+    jobs = [job(number, payload=value, headers={"a": "b"}) for number, value in enumerate(values, 1)]
+    runs = [started(one) for one in jobs[::2]]
+    commit(a, *map(came, jobs))
+    commit(a, *runs)
+    # What is in memory of a job that has waited in front, or has run, may lack them.
+    commit(
+        a,
+        *(failed(one.job, Place.RUNNING, payload=None) for one in runs),
+        *(failed(one, payload=None) for one in jobs[1::2]),
+    )
+    assert [found(a, one.id).payload for one in jobs] == values
+    assert all(found(a, one.id).headers == {"a": "b"} for one in jobs)
+
+
+@check
+def a_job_that_has_ended_waits_again(make: Make) -> None:
+    (a,) = opened(make, "a")
+    one = job(1, unique="u", batch_id="b", expires_at=9.0, payload=b"\0\xff", headers={"a": "b"})
+    commit(a, came(one), came(job(2)))
+    run = started(one, failures=2, throttles=1, recoveries=1, first_failed_at=2.0, retry_delay=3.0, progress=0.5)
+    commit(a, run)
+    end = failed(run.job, Place.RUNNING, payload=one.payload, message="half", promised_low=1.0, promised_high=2.0)
+    commit(a, end)
+    again = back(found(a, "j1"), 3)
+    commit(a, again)
+    text = encode(one)
+    assert a.in_order(BEFORE_ALL, 9)[0] == row_of(again.job, text)
+    assert row_of(found(a, "j1"), text) == row_of(again.job, text)
+    now = content(a)
+    assert (ids(now.front), now.running, now.next_expiry) == (["j1", "j2"], [], 58.0)
+    assert ids(a.oldest(9)) == ["j2", "j1"]
+    assert (ids(a.find([], ["u"])), dict(a.batch("b"))) == (["j1"], {"queued": 1})
+    assert (a.prune(math.inf, 9), a.tally(9).get("failed", 0), a.ended("failed", None, 9)) == (0, 0, [])
+    assert (again.job.created_at, again.job.error) == (50.0, "broken")
+
+
+@check
+def a_job_may_be_enqueued_again_in_the_commit_in_which_it_ends(make: Make) -> None:
+    (a,) = opened(make, "a")
+    one, two = job(1, expires_at=9.0), job(2, expires_at=9.0)
+    commit(a, came(one), came(two))
+    run = started(one)
+    commit(a, run)
+    commit(a, back(run.job, 3, Place.RUNNING), back(two, 4, Place.READY))
+    assert [(record.created_at, record.expires_at) for record in (found(a, "j1"), found(a, "j2"))] == [(50.0, 58.0)] * 2
+    assert (a.expired(57.0, 9), ids(a.expired(58.0, 9))) == ([], ["j1", "j2"])
+
+
+@check
+def a_job_that_was_removed_before_it_is_enqueued_again_is_not_and_nothing_is_written(make: Make) -> None:
+    a, b = opened(make, "a", "b")
+    commit(a, came(job(1)), came(job(2)))
+    commit(a, failed(job(1)), failed(job(2), at=30.0))
+    gone, there = back(failed(job(1)).job, 3), back(failed(job(2), at=30.0).job, 4)
+    for lock in (False, True):
+        head = a.load(None, lock=lock).head
+        b.prune(20.0, 9)
+        assert not a.write(writing(head, [there, gone, came(job(5))]))
+    assert (content(a).front, found(a, "j2").state) == ([], JobState.FAILED)
+    commit(a, there)
+    assert ids(content(b).front) == ["j2"]
+
+
+@check
+def a_job_whose_unique_key_is_taken_is_not_enqueued_again(make: Make) -> None:
+    (a,) = opened(make, "a")
+    first, second = (job(number, unique="u") for number in (1, 2))
+    commit(a, came(first))
+    commit(a, failed(first), came(second))
+    end = found(a, "j1")
+    with pytest.raises(JobExistsError):
+        commit(a, back(end, 3))
+    commit(a, ended(second), back(end, 3))
+    assert ids(a.find([], ["u"])) == ["j1"]
+
+
+# -- lists -----------------------------------------------------------------------------------------------------------
+
+
+def listed(rows: Sequence[Sequence[Any]]) -> list[str]:
+    """The ids; what is asked for with many jobs at once has neither arguments nor results."""
+    assert all(row[2] is None and row[35] is None for row in rows)
+    assert all(isinstance(decode(tuple(row)), JobRecord) for row in rows)
+    return ids(rows)
+
+
+@check
+def waiting_jobs_are_listed_in_order_and_delayed_ones_behind(make: Make) -> None:
+    (a,) = opened(make, "a")
+    ready = [job(number, sort_key=float(-(number // 2)), payload="x") for number in range(1, 6)]
+    delayed = [job(number, ready_at=100.0 - number // 2) for number in range(6, 10)]
+    assert a.waiting(None, 9) == []
+    commit(a, *map(came, ready), *(came(one, Place.DELAYED) for one in delayed))
+    order = ["j4", "j5", "j2", "j3", "j1", "j8", "j9", "j6", "j7"]
+    rows = a.waiting(None, 99)
+    assert listed(rows) == order
+    marks = [Mark(0 if row[14] < 6 else 1, row[15] if row[14] < 6 else row[17], row[14]) for row in rows]
+    for place, mark in enumerate(marks, 1):
+        assert listed(a.waiting(mark, 99)) == order[place:]
+        assert listed(a.waiting(mark, 2)) == order[place : place + 2]
+    commit(a, started(ready[3]), ended(delayed[2], Place.DELAYED))
+    assert listed(a.waiting(marks[0], 99)) == [one for one in order[1:] if one != "j8"]
+    assert listed(a.waiting(None, 5)) == ["j5", "j2", "j3", "j1", "j9"]
+    assert a.waiting(Mark(7, math.inf, 10**30), 9) == []
+
+
+@check
+def ended_jobs_are_listed_and_counted_by_state_the_last_first(make: Make) -> None:
+    (a,) = opened(make, "a")
+    jobs = [job(number) for number in range(1, 11)]
+    commit(a, *map(came, jobs))
+    states = {1: JobState.SUCCEEDED, 2: JobState.SUCCEEDED, 9: JobState.STALE}
+    commit(
+        a,
+        *(
+            failed(one, at=float(one.seq // 3), state=states.get(one.seq, JobState.FAILED), result="1")
+            for one in jobs[:9]
+        ),
+    )
+    order = ["j8", "j7", "j6", "j5", "j4", "j3"]
+    rows = a.ended("failed", None, 99)
+    assert listed(rows) == order
+    for place, row in enumerate(rows, 1):
+        mark = Mark(0, row[20], row[14])
+        assert listed(a.ended("failed", mark, 99)) == order[place:]
+        assert listed(a.ended("failed", mark, 2)) == order[place : place + 2]
+    assert [listed(a.ended(state, None, 9)) for state in ("succeeded", "stale", "dead")] == [["j2", "j1"], ["j9"], []]
+    assert a.ended("failed", Mark(0, -math.inf, -(10**30)), 9) == []
+    for most in (99, 2):
+        counts = {state: count for state, count in a.tally(most).items() if count}
+        assert counts == {"succeeded": 2, "failed": min(most, 6), "stale": 1}
+    commit(a, back(found(a, "j5"), 11))
+    assert (listed(a.ended("failed", None, 3)), a.tally(99)["failed"]) == (["j8", "j7", "j6"], 5)
+    assert (a.prune(2.0, 9), listed(a.ended("failed", None, 9))) == (4, ["j8", "j7", "j6"])
+
+
+# -- minutes ---------------------------------------------------------------------------------------------------------
+
+
+@check
+def minutes_are_kept_for_a_day(make: Make) -> None:
+    a, b = opened(make, "a", "b")
+
+    def minute(number: int, started: int = 1) -> tuple[float, ...]:
+        return (number, started, 0.1 + 0.2, 1e-9, 2, 3, 4, 5)
+
+    assert a.minutes(0) == []
+    commit(a, minutes=[minute(5), minute(3)])
+    commit(a, came(job(1)), minutes=[minute(5, 9), minute(6)])
+    assert [tuple(one) for one in b.minutes(0)] == [minute(3), minute(5, 9), minute(6)]
+    assert [tuple(one) for one in b.minutes(5)] == [minute(5, 9), minute(6)]
+    commit(a, minutes=[minute(KEPT + 3)])
+    assert [int(one[0]) for one in b.minutes(-(10**6)) if one[0] > 3] == [5, 6, KEPT + 3]
+    head = a.load(None, lock=False).head
+    commit(b, worker="b")
+    assert not a.write(writing(head, minutes=[minute(KEPT + 4)]))
+    assert [int(one[0]) for one in b.minutes(7)] == [KEPT + 3]
 
 
 # -- order -----------------------------------------------------------------------------------------------------------

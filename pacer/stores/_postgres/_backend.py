@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -13,10 +14,14 @@ import attrs
 import psycopg
 from psycopg import errors
 
-from pacer._errors import CorruptStoreError, StoreError, StoreUnavailableError
+from pacer._errors import CorruptStoreError, StoreError, StoreUnavailableError, UnknownQueueError
+from pacer._job import JobState
+from pacer._minutes import Tally
+from pacer._overview import Mark
 from pacer.stores._postgres import _sql, _writing
 from pacer.stores._postgres._columns import Arrays, joined, number_array, text_array
-from pacer.stores._postgres._migrate import bring_up_to_date, check_privileges
+from pacer.stores._postgres._migrate import bring_up_to_date, check_current
+from pacer.stores._postgres._privileges import check_guest_privileges, check_privileges, grants_advice, guest_advice
 from pacer.stores._postgres._risks import risks_of
 from pacer.stores._postgres._session import Bound, Row, Session
 from pacer.stores._postgres._statement import Statement
@@ -38,6 +43,8 @@ _LONGEST_NOTICE: Final = 8000
 # So many delayed jobs become ready in one statement: it has to end well before the time-out.
 _AT_ONCE: Final = 5000
 _JOBS_TABLE: Final = "pacer_jobs"
+_FINAL: Final = text_array([state.value for state in JobState if state.final])
+_LARGEST: Final = 2**63 - 1
 
 
 def channel_of(schema: str, queue: str) -> str:
@@ -54,6 +61,8 @@ class PostgresBackend:
     _queue: str
     """Its name."""
     _worker: str
+    _guest: bool = attrs.field(default=False, kw_only=True)
+    """Whether it makes nothing."""
     _session: Session = attrs.field(init=False)
     _channel: str = attrs.field(init=False)
     _id: int | None = attrs.field(init=False, default=None)
@@ -65,7 +74,8 @@ class PostgresBackend:
     _statements: dict[str | Shape, Statement] = attrs.field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        self._session = Session(self._target)
+        schema = self._target.schema
+        self._session = Session(self._target, guest_advice(schema) if self._guest else grants_advice(schema))
         self._channel = channel_of(self._target.schema, self._queue)
 
     @property
@@ -97,17 +107,25 @@ class PostgresBackend:
         session, schema = self._session, self._target.schema
         connection = session.connect()
         with session.errors():
-            bring_up_to_date(connection, schema, self.name)
-            check_privileges(connection, schema, self.name)
+            if not self._guest:
+                bring_up_to_date(connection, schema, self.name)
+                check_privileges(connection, schema, self.name)
+            elif check_current(connection, schema, self.name):
+                check_guest_privileges(connection, schema, self.name)
+            else:
+                raise UnknownQueueError(self._queue, self.name, [])
             self._risks = risks_of(connection, self.name)
 
     def close(self) -> None:
         """Disconnect."""
         self._session.close()
 
-    def create(self, head: Head) -> None:
-        """Make the queue with this head, unless there is one."""
+    def create(self, head: Head | None) -> None:
+        """Make the queue with this head, unless there is one. None: raises UnknownQueueError."""
         if self._find_queue() is None:
+            if head is None:
+                queues = self._session.rows(self._bound(_sql.QUEUES))
+                raise UnknownQueueError(self._queue, self.name, [name for name, _ in queues])
             create = self._bound(_writing.CREATE, name=self._queue, stamp=self._next_stamp(), **_head_values(head))
             with self._session.errors():
                 self._session.connect().execute(*create)
@@ -191,23 +209,29 @@ class PostgresBackend:
         """The statement that does all of it."""
         new = [one for one in writing.changes if one.was is Place.NOWHERE]
         old = [one for one in writing.changes if one.was is not Place.NOWHERE] if new else writing.changes
+        back = [one for one in old if one.anew]
+        old = [one for one in old if not one.anew] if back else old
         added = Arrays.inserted(new, "i_") if new else None
         changed = Arrays.updated(old, "u_") if old else None
+        again = Arrays.replaced(back, "a_") if back else None
         shape = Shape(
             mine=self._worker not in writing.workers,
             workers=bool(writing.workers),
             changed=None if changed is None else changed.plain,
+            again=again is not None,
             added=None if added is None else added.plain,
             unstaged=bool(writing.unstage),
+            minutes=bool(writing.minutes),
             notice=writing.notice is not None,
         )
         statement = self._statements.get(shape)
         if statement is None:
             statement = self._statements[shape] = shape.statement(self._target.schema)
         values = self._values(writing, stamp)
-        for arrays in (added, changed):
+        for arrays in (added, changed, again):
             if arrays is not None:
                 values.update(arrays.literals)
+        values["again"] = len(back)
         return statement.text, statement.bind(values)
 
     def _values(self, writing: Writing, stamp: str) -> dict[str, Any]:
@@ -227,6 +251,8 @@ class PostgresBackend:
         }
         if writing.unstage:
             values["unstage"] = number_array(writing.unstage)
+        if writing.minutes:
+            values.update(_minutes(writing.minutes))
         if writing.workers:
             said = writing.workers.items()
             values["workers"] = text_array([worker for worker, _ in said])
@@ -251,7 +277,7 @@ class PostgresBackend:
 
     def prune(self, older_than: float, limit: int) -> int:
         """Remove jobs that ended before then, the oldest first, in a commit of its own. Returns how many."""
-        ((count,),) = self._ask(_writing.PRUNE, older_than=older_than, limit=limit)
+        ((count,),) = self._ask(_writing.PRUNE, older_than=older_than, limit=limit, states=_FINAL)
         return int(count)
 
     # -- reads -------------------------------------------------------------------------------------------------------
@@ -297,6 +323,28 @@ class PostgresBackend:
         """Rows (`COLUMNS`) of waiting jobs of this task and home: of all, or of as many as the limit says."""
         return self._jobs(_sql.OF_KIND, task=task, home=home, limit=limit)
 
+    def waiting(self, after: Mark | None, count: int) -> Sequence[Row]:
+        """Rows (`LISTED`) of the waiting jobs behind this mark: ready ones in order, then delayed ones by time."""
+        ready = delayed = (-math.inf, -1)
+        if after is not None:
+            ready, delayed = (_key_in(after), delayed) if after.shelf == 0 else ((math.inf, _LARGEST), _key_in(after))
+        marks = {"sort_key": ready[0], "seq": ready[1], "due": delayed[0], "due_seq": delayed[1]}
+        rows = self._ask(_sql.WAITING, count=count, **marks)
+        return [joined(row[1:]) for row in sorted(rows, key=lambda one: one[0])]
+
+    def ended(self, state: str, after: Mark | None, count: int) -> Sequence[Row]:
+        """Rows (`LISTED`) of the jobs that ended so, the last first, before the one of this mark."""
+        at, seq = (math.inf, _LARGEST) if after is None else _key_in(after)
+        return self._jobs(_sql.ENDED, state=state, ended_at=at, seq=seq, count=count)
+
+    def tally(self, most: int) -> Mapping[str, int]:
+        """How many jobs ended so are there, for each state, counted up to so many."""
+        return dict(self._ask(_sql.TALLY, states=_FINAL, most=most))
+
+    def minutes(self, since: int) -> Sequence[Tally]:
+        """What happened in the minutes from this number on, in order, as far as it was written."""
+        return [json.loads(tally) for (tally,) in self._ask(_sql.MINUTES, since=since)]
+
     def batch(self, batch_id: str) -> Mapping[str, int]:
         """How many jobs of the batch are in which state."""
         if not _storable(batch_id):
@@ -321,6 +369,20 @@ def _storable(text: str) -> bool:
 def _fitting(notice: str | None) -> str | None:
     """The notice, unless it is longer than PostgreSQL takes: an empty one says to look at everything."""
     return notice if notice is None or len(notice.encode("utf-8", "replace")) < _LONGEST_NOTICE else ""
+
+
+def _key_in(mark: Mark) -> Key:
+    """Of the job that it names; people may have changed it."""
+    return mark.at, max(-1, min(mark.seq, _LARGEST))
+
+
+def _minutes(minutes: Sequence[Tally]) -> dict[str, Any]:
+    tallies = {int(tally[0]): json.dumps(tally) for tally in minutes}
+    return {
+        "minutes": number_array(list(tallies)),
+        "tallies": text_array(list(tallies.values())),
+        "minute": max(tallies),
+    }
 
 
 def _head_values(head: Head) -> dict[str, Any]:

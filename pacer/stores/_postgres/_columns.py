@@ -18,7 +18,7 @@ from pacer.stores._server._backend import Change, Place
 
 Row = tuple[Any, ...]
 
-_PAYLOAD, _RESULT, _WIDTH = 2, 35, 36
+_PAYLOAD, _RESULT, _WIDTH = 2, 35, 37
 _NUMBERS: Final = frozenset({int, float, type(None)})
 
 
@@ -109,8 +109,11 @@ INSERTED: Final = (
     Column("batch_id", "text"),
     Column("payload", "text", plain=True),
     Column("payload_bytes", "bytea"),
+    Column("headers", "text"),
 )
 """And what stays as it was in the beginning."""
+REPLACED: Final = (*UPDATED, *(column for column in INSERTED if column.name in ("created_at", "expires_at")))
+"""What changes of jobs that are enqueued again."""
 
 
 @attrs.frozen
@@ -131,13 +134,22 @@ class Arrays:
         return cls._of(UPDATED, _changing(changes), prefix)
 
     @classmethod
+    def replaced(cls, changes: Sequence[Change], prefix: str) -> Arrays:
+        """The same of jobs that are enqueued again."""
+        values = _changing(changes)
+        values |= {name: [getattr(one.job, name) for one in changes] for name in ("created_at", "expires_at")}
+        return cls._of(REPLACED, values, prefix, whole=True)
+
+    @classmethod
     def inserted(cls, changes: Sequence[Change], prefix: str) -> Arrays:
         """Of new ones."""
         return cls._of(INSERTED, {**_changing(changes), **_given(changes)}, prefix)
 
     @classmethod
-    def _of(cls, columns: Sequence[Column], values: Mapping[str, Sequence[Any]], prefix: str) -> Arrays:
-        plain = all(column.plain or column.unused(values[column.name]) for column in columns)
+    def _of(
+        cls, columns: Sequence[Column], values: Mapping[str, Sequence[Any]], prefix: str, *, whole: bool = False
+    ) -> Arrays:
+        plain = not whole and all(column.plain or column.unused(values[column.name]) for column in columns)
         literals = {prefix + one.name: one.array(values[one.name]) for one in columns if one.plain or not plain}
         return cls(plain, literals)
 
@@ -176,7 +188,8 @@ def _given(changes: Sequence[Change]) -> dict[str, Sequence[Any]]:
     values["payload"], values["payload_bytes"] = _split_all(values["payload"])
     values["unique_key"] = [one.job.unique for one in changes]
     encoded = [one.encoded or PLAIN for one in changes]
-    values["cost"], values["retry"] = [one.cost for one in encoded], [one.retry for one in encoded]
+    for name in ("cost", "retry", "headers"):
+        values[name] = [getattr(one, name) for one in encoded]
     return values
 
 

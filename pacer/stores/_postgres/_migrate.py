@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import psycopg
 from psycopg import errors, sql
 
-from pacer._errors import CorruptStoreError, NewerSchemaError, NotOurStoreError, ReadOnlyStoreError, StoreError
-from pacer.stores._postgres._schema import MIGRATIONS, MIGRATIONS_TABLE, TABLES, VERSION
+from pacer._errors import (
+    CorruptStoreError,
+    NewerSchemaError,
+    NotOurStoreError,
+    OlderSchemaError,
+    StoreError,
+)
+from pacer.stores._postgres._patience import PatientConnection
+from pacer.stores._postgres._privileges import lacking
+from pacer.stores._postgres._schema import LATER, MIGRATIONS, MIGRATIONS_TABLE, TABLES, VERSION
 from pacer.stores._postgres._statement import in_schema
-
-_WRITTEN: Final = tuple(name for name in TABLES if name != "pacer_migrations")
-_PRIVILEGES: Final = "SELECT, INSERT, UPDATE, DELETE"
+from pacer.stores._postgres._target import LOCK_WITHIN
 
 _LOOK: Final = """
 SELECT c.relname, c.relkind, has_schema_privilege(n.oid, 'USAGE')
@@ -24,30 +31,9 @@ SELECT a.attname FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = $1 AND c.relname = 'pacer_migrations' AND a.attnum > 0
 """
-_LACKING: Final = """
-SELECT c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = $1 AND c.relname = ANY($2) AND NOT (
-    has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
-    AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))
-"""
 _APPLIED: Final = "INSERT INTO {schema}.pacer_migrations (version) VALUES ({version})"
 # Many processes may start at once. The lock is the transaction's, so that it holds through a pooler, too.
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('pacer migration of ' || $1, 0))"
-
-
-def grants(schema: str, role: str = "<role>") -> str:
-    """The least privileges that a role needs to use the tables, as SQL."""
-    quoted = sql.Identifier(schema).as_string(None)
-    tables = ", ".join(f"{quoted}.{name}" for name in _WRITTEN)
-    return (
-        f"GRANT USAGE ON SCHEMA {quoted} TO {role}; GRANT SELECT ON {quoted}.pacer_migrations TO {role}; "
-        f"GRANT {_PRIVILEGES} ON {tables} TO {role};"
-    )
-
-
-def grants_advice(schema: str) -> str:
-    """What to do where privileges are missing."""
-    return f"Have the owner of the database run `pacer migrate`, and then: {grants(schema)}"
 
 
 def migration_sql(schema: str = "pacer", since: int = 0) -> str:
@@ -78,12 +64,12 @@ def version_of(connection: psycopg.Connection[Any], schema: str, name: str) -> i
         return 0
     _check_ours(connection, schema, name, tables, {kind for _, kind, _ in found})
     if not all(usage for _, _, usage in found):
-        raise _lacking(schema, name, f"the schema {schema!r}")
+        raise lacking(schema, name, f"the schema {schema!r}")
     try:
         query = in_schema("SELECT max(version) FROM {schema}.pacer_migrations", schema)
         row = connection.execute(query).fetchone()
     except errors.InsufficientPrivilege as error:
-        raise _lacking(schema, name, "pacer_migrations") from error
+        raise lacking(schema, name, "pacer_migrations") from error
     version = row[0] if row else None
     if version is None:
         msg = f"{name}: {schema}.pacer_migrations holds no version. Restore the schema from a backup."
@@ -94,9 +80,9 @@ def version_of(connection: psycopg.Connection[Any], schema: str, name: str) -> i
             f"one knows {VERSION}); nothing was changed. Upgrade pacer-scheduler, or give another schema."
         )
         raise NewerSchemaError(msg)
-    if version == VERSION and tables != set(TABLES):
-        missing = ", ".join(sorted(set(TABLES) - tables))
-        msg = f"{name}: in the schema {schema!r} {missing} is missing. Restore the schema from a backup."
+    missing = {table for table in TABLES if LATER.get(table, 1) <= version} - tables
+    if missing:
+        msg = f"{name}: in the schema {schema!r} {', '.join(sorted(missing))} is missing. Restore it from a backup."
         raise CorruptStoreError(msg)
     return int(version)
 
@@ -114,17 +100,6 @@ def _check_ours(
         raise NotOurStoreError(msg)
 
 
-def _lacking(schema: str, name: str, what: str) -> ReadOnlyStoreError:
-    return ReadOnlyStoreError(f"{name}: this role lacks privileges on {what}. {grants_advice(schema)}")
-
-
-def check_privileges(connection: psycopg.Connection[Any], schema: str, name: str) -> None:
-    """Raises ReadOnlyStoreError if the tables cannot be read and written."""
-    lacking = [table for (table,) in connection.execute(_LACKING, (schema, list(_WRITTEN))).fetchall()]
-    if lacking:
-        raise _lacking(schema, name, ", ".join(sorted(lacking)))
-
-
 def check_server(connection: psycopg.Connection[Any], name: str) -> None:
     """Raises StoreError if it is a server, or a database, that pacer cannot be kept in."""
     number = connection.info.server_version
@@ -140,7 +115,17 @@ def check_server(connection: psycopg.Connection[Any], name: str) -> None:
         raise StoreError(msg)
 
 
-def bring_up_to_date(connection: psycopg.Connection[Any], schema: str, name: str) -> tuple[int, int]:
+def check_current(connection: psycopg.Connection[Any], schema: str, name: str) -> bool:
+    """Whether there are tables; raises OlderSchemaError if they are of an earlier version. For a guest."""
+    check_server(connection, name)
+    version = version_of(connection, schema, name)
+    if 0 < version < VERSION:
+        remedy = f"Have the owner of the schema {schema!r} run `pacer migrate`."
+        raise OlderSchemaError(name, version, VERSION, remedy)
+    return version > 0
+
+
+def bring_up_to_date(connection: PatientConnection, schema: str, name: str) -> tuple[int, int]:
     """Make or migrate what is missing. Returns the versions before and after.
 
     The connection is in autocommit mode. Errors of PostgreSQL itself are let through.
@@ -149,10 +134,21 @@ def bring_up_to_date(connection: psycopg.Connection[Any], schema: str, name: str
     version = version_of(connection, schema, name)
     if version == VERSION:
         return version, version
+    patience = connection.patience
+    connection.patience = math.inf  # making an index of a large table takes its time
+    try:
+        return _migrate(connection, schema, name)
+    finally:
+        connection.patience = patience
+
+
+def _migrate(connection: PatientConnection, schema: str, name: str) -> tuple[int, int]:
     with connection.transaction():
         connection.execute("SET LOCAL statement_timeout = 0")
         connection.execute("SET LOCAL lock_timeout = 0")
         connection.execute(_LOCK, (schema,))
+        # All others wait behind whoever waits for a lock on a table: not for long, if it is somebody's for hours.
+        connection.execute(f"SET LOCAL lock_timeout = {round(LOCK_WITHIN * 1000)}")
         version = version_of(connection, schema, name)
         if version == 0:
             _make_schema(connection, schema)

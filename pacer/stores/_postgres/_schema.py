@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-TABLES: Final = ("pacer_migrations", "pacer_queues", "pacer_jobs", "pacer_workers", "pacer_stage")
+TABLES: Final = ("pacer_migrations", "pacer_queues", "pacer_jobs", "pacer_workers", "pacer_stage", "pacer_minutes")
+LATER: Final = {"pacer_minutes": 2}
+"""Tables that came after the first version, and the version that they came with."""
 
 MIGRATIONS_TABLE: Final = """
 CREATE TABLE {schema}.pacer_migrations (
@@ -144,7 +146,36 @@ _STAGED_UNIQUE: Final = (
     "CREATE UNIQUE INDEX pacer_stage_unique ON {schema}.pacer_stage (unique_key, queue) WHERE unique_key IS NOT NULL"
 )
 
-MIGRATIONS: Final = ((_QUEUES, _JOBS, *_INDEXES, _WORKERS, _STAGE, _STAGED_UNIQUE),)
+# Everyone comes to the queues first: who migrates waits there for those that are under way, holding nothing else, and
+# those that come later wait there, holding nothing either.
+_ALONE: Final = "LOCK TABLE {schema}.pacer_queues IN ACCESS EXCLUSIVE MODE"
+
+# Ended jobs by state, the last first; and, state by state, the oldest first for their removal. In the place of
+# pacer_jobs_finished, so that ending a job costs no more than before.
+_ENDED: Final = (
+    "CREATE INDEX pacer_jobs_ended ON {schema}.pacer_jobs (queue, state, ended_at, seq) WHERE ended_at IS NOT NULL"
+)
+
+_MINUTES: Final = """
+CREATE TABLE {schema}.pacer_minutes (
+    queue integer NOT NULL,
+    minute bigint NOT NULL,                 -- its number on the queue's clock
+    tally text NOT NULL,                    -- JSON: what happened in it
+    PRIMARY KEY (queue, minute)
+)
+"""
+
+MIGRATIONS: Final = (
+    (_QUEUES, _JOBS, *_INDEXES, _WORKERS, _STAGE, _STAGED_UNIQUE),
+    (
+        _ALONE,
+        "ALTER TABLE {schema}.pacer_jobs ADD COLUMN headers text",
+        "ALTER TABLE {schema}.pacer_stage ADD COLUMN headers text",
+        _ENDED,
+        "DROP INDEX {schema}.pacer_jobs_finished",
+        _MINUTES,
+    ),
+)
 """One tuple of statements a version: version n is reached by applying the first n."""
 
 VERSION: Final = len(MIGRATIONS)

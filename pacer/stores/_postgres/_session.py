@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Generator, Iterator, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 import attrs
 import psycopg
 
 from pacer._errors import StoreError
 from pacer.stores._postgres._errors import holds_data, store_error
-from pacer.stores._postgres._migrate import grants_advice
+from pacer.stores._postgres._patience import PatientConnection
 from pacer.stores._postgres._target import LOCK_WITHIN, STOPPED_FOR, Target
 
-T = TypeVar("T")
 Row = tuple[Any, ...]
 Bound = tuple[bytes, Sequence[str | None]]
 """SQL and its parameters."""
@@ -33,41 +31,17 @@ _POOLED: Final[Bound] = (
 )
 
 
-class PatientConnection(psycopg.Connection[Row]):
-    """A connection that does not wait for ever for an answer that was lost on the way."""
-
-    patience: float = 60.0
-
-    def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
-        """Raises OperationalError, and closes the connection, if it takes too long."""
-        return super().wait(_limited(gen, time.monotonic() + self.patience, self), *args, **kwargs)
-
-
-def _limited(gen: Generator[Any, Any, T], deadline: float, connection: PatientConnection) -> Generator[Any, Any, T]:
-    """The same steps, as long as there is time left; from 3.2.11 on psycopg takes one at least ten times a second."""
-    ready = None
-    while True:
-        try:
-            wanted = gen.send(ready)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        ready = yield wanted
-        if not ready and time.monotonic() > deadline:
-            connection.pgconn.finish()
-            msg = f"no answer from the server within {connection.patience:g} s"
-            raise psycopg.OperationalError(msg)
-
-
 @attrs.define(eq=False)
 class Session:
     """What is asked of the server, one after another. Errors are those of `pacer`, unless it is said otherwise.
 
     Attributes:
         target: Where it is.
+        grants: What to do where privileges are missing.
     """
 
     target: Target
+    grants: str
     _connection: PatientConnection | None = attrs.field(init=False, default=None)
     _pipeline: psycopg.Pipeline | None = attrs.field(init=False, default=None)
     """Open for as long as the transaction is: the driver ends one by asking the server to flush, after which that does
@@ -121,7 +95,7 @@ class Session:
     def failed(self, error: psycopg.Error) -> StoreError:
         """What to raise for it. What was begun is undone."""
         self._undo(error)
-        return store_error(error, self.name, grants_advice(self.target.schema))
+        return store_error(error, self.name, self.grants)
 
     def _undo(self, error: psycopg.Error) -> None:
         self._leave()

@@ -23,6 +23,7 @@ FRONT_COLUMNS: Final = COLUMNS.replace("payload,", f"CASE WHEN {_LIGHT} THEN pay
     ", payload_bytes,", f", CASE WHEN {_LIGHT} THEN payload_bytes END,"
 )
 FACTS: Final = COLUMNS.replace("payload,", "NULL::text,", 1).replace("payload_bytes", "NULL::bytea")
+LISTED: Final = FACTS.replace("result,", "NULL::text,", 1).replace("result_bytes", "NULL::bytea")
 NAMED: Final = _NAMED.replace("NULL", "NULL::text", 1).replace("NULL,", "NULL::float8,", 1)
 
 _JOBS: Final = "FROM {schema}.pacer_jobs WHERE queue = %(queue)s::integer"
@@ -94,6 +95,7 @@ WHERE lock.locktype = 'transactionid' AND lock.granted AND lock.transactionid = 
 """
 
 FIND_QUEUE: Final = "SELECT id FROM {schema}.pacer_queues WHERE name = %(name)s::text"
+QUEUES: Final = "SELECT name, parts FROM {schema}.pacer_queues ORDER BY name"
 
 IN_ORDER: Final = (
     f"SELECT {FRONT_COLUMNS} {_READY} AND (sort_key, place) > (%(sort_key)s::float8, %(seq)s::bigint) "
@@ -146,6 +148,32 @@ OF_KIND: Final = (
     f"SELECT {COLUMNS} {_OF_KINDS} AND task = %(task)s::text AND {HOME} = coalesce('=' || %(home)s::text, '') "
     "LIMIT %(limit)s::bigint"
 )
+# Those that are ready, and then as many of the delayed ones as are wanted still.
+WAITING: Final = f"""
+WITH ready AS MATERIALIZED (
+    SELECT {LISTED} {_READY} AND (sort_key, place) > (%(sort_key)s::float8, %(seq)s::bigint)
+    ORDER BY sort_key, place LIMIT %(count)s::bigint
+)
+SELECT 0, * FROM ready
+UNION ALL
+(SELECT 1, {LISTED} {_DELAYED} AND (due, seq) > (%(due)s::float8, %(due_seq)s::bigint)
+ORDER BY due, seq LIMIT %(count)s::bigint - (SELECT count(*) FROM ready))
+"""
+_ENDED: Final = f"{_JOBS} AND ended_at IS NOT NULL"
+ENDED: Final = (
+    f"SELECT {LISTED} {_ENDED} AND state = %(state)s::text "
+    "AND (ended_at, seq) < (%(ended_at)s::float8, %(seq)s::bigint) "
+    "ORDER BY ended_at DESC, seq DESC LIMIT %(count)s::bigint"
+)
+TALLY: Final = f"""
+SELECT s.state, (SELECT count(*) FROM (
+    SELECT {_ENDED} AND state = s.state ORDER BY ended_at, seq LIMIT %(most)s::bigint
+) AS one) FROM unnest(%(states)s::text[]) AS s (state)
+"""
+MINUTES: Final = (
+    "SELECT tally FROM {schema}.pacer_minutes WHERE queue = %(queue)s::integer AND minute >= %(since)s::bigint "
+    "ORDER BY minute"
+)
 BATCH: Final = f"SELECT state, count(*) {_JOBS} AND batch_id = %(batch)s::text GROUP BY state"
 WORKERS: Final = (
     "SELECT worker, alive_until, tasks FROM {schema}.pacer_workers "
@@ -156,6 +184,6 @@ SELECT number, extract(epoch FROM came_at)::float8,
     id, task, payload, home, key, priority, cost, delay, timeout, retry, unique_key, batch_id, expires,
     'queued', 0, 0.0::float8, 0.0::float8, 0.0::float8, NULL::float8, NULL::float8, NULL::float8, 0, NULL::float8,
     0.0::float8, NULL::float8, NULL::float8, 0, 0, NULL::text, 0, 0.0::float8, false, NULL::float8, '', '',
-    NULL::text, payload_bytes, NULL::bytea
+    NULL::text, headers, payload_bytes, NULL::bytea
 FROM {schema}.pacer_stage WHERE queue = %(queue)s::integer ORDER BY number LIMIT %(limit)s::bigint
 """

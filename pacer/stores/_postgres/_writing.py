@@ -9,7 +9,8 @@ from typing import Final
 
 import attrs
 
-from pacer.stores._postgres._columns import INSERTED, UPDATED, Column
+from pacer._minutes import KEPT
+from pacer.stores._postgres._columns import INSERTED, REPLACED, UPDATED, Column
 from pacer.stores._postgres._statement import Statement
 from pacer.stores._server._backend import CLOCK_TOLERANCE
 
@@ -54,7 +55,20 @@ _UNSTAGED: Final = """, unstaged AS (
     DELETE FROM {schema}.pacer_stage AS s USING head WHERE s.queue = head.id AND s.number = ANY(%(unstage)s::bigint[])
 )"""
 
+_MINUTES: Final = f""", counted AS (
+    INSERT INTO {{schema}}.pacer_minutes (queue, minute, tally)
+    SELECT head.id, t.* FROM head, unnest(%(minutes)s::bigint[], %(tallies)s::text[]) AS t (minute, tally)
+    ON CONFLICT (queue, minute) DO UPDATE SET tally = excluded.tally
+), forgotten AS (
+    DELETE FROM {{schema}}.pacer_minutes AS m USING head
+    WHERE m.queue = head.id AND m.minute <= %(minute)s::bigint - {KEPT}
+)"""
+
+_ARGUMENTS: Final = ("payload", "payload_bytes")
 _END: Final = " SELECT 1 / on_time::integer"
+# What has ended may be removed at any time, also between the look at it and this.
+_END_ALL_THERE: Final = """
+SELECT 1 / (on_time AND (SELECT count(*) FROM again) = %(again)s::bigint)::integer"""
 _NOTIFY: Final = ", pg_notify(%(channel)s::text, %(notice)s::text)"
 
 
@@ -64,25 +78,36 @@ def _arrays(prefix: str, columns: Sequence[Column]) -> str:
 
 
 def _update(plain: bool) -> str:
-    given = [column for column in UPDATED if column.plain or not plain]
-    values = {column.name: column.value if column in given else column.literal for column in UPDATED}
+    return _updating("changed", "u_", UPDATED, plain, "")
+
+
+def _replace(after: bool) -> str:
+    return _updating("again", "a_", REPLACED, False, _FIRST.format("changed") if after else "")
+
+
+# A job may come, or come back, with the unique key of one that ends in the same commit: that one goes first.
+_FIRST: Final = "(SELECT count(*) FROM {0}) AS first_{0}, "
+
+
+def _updating(name: str, prefix: str, columns: Sequence[Column], plain: bool, first: str) -> str:
+    given = [column for column in columns if column.plain or not plain]
+    values = {column.name: column.value if column in given else column.literal for column in columns}
     values["arrival"] = f"CASE {values['state']} WHEN 'queued' THEN coalesce(t.arrival, j.arrival) END"
-    # What a job was given goes when it has ended.
-    values |= {name: f"CASE WHEN t.ended_at IS NULL THEN j.{name} END" for name in ("payload", "payload_bytes")}
+    # What a job was given goes when it has succeeded; others may be run again.
+    values |= {one: f"CASE WHEN {values['state']} <> 'succeeded' THEN j.{one} END" for one in _ARGUMENTS}
     del values["id"]
-    return f""", changed AS (
+    return f""", {name} AS (
     UPDATE {{schema}}.pacer_jobs AS j SET {", ".join(f"{name} = {value}" for name, value in values.items())}
-    FROM head, {_arrays("u_", given)}
+    FROM head, {first}{_arrays(prefix, given)}
     WHERE j.queue + 0 = head.id AND j.id = t.id
     RETURNING 1
 )"""
 
 
-def _insert(plain: bool, after: bool) -> str:
+def _insert(plain: bool, after: Sequence[str]) -> str:
     given = [column for column in INSERTED if column.plain or not plain]
     values = [column.value if column in given else column.literal for column in INSERTED]
-    # A new job may have the unique key of one that ends in the same commit: that one goes first.
-    first = "(SELECT count(*) FROM changed) AS first, " if after else ""
+    first = "".join(_FIRST.format(one) for one in after)
     return f""", added AS (
     INSERT INTO {{schema}}.pacer_jobs (queue, {", ".join(column.name for column in INSERTED)})
     SELECT head.id, {", ".join(values)} FROM head, {first}{_arrays("i_", given)}
@@ -97,17 +122,27 @@ class Shape:
         mine: The row of the worker that writes is not among the following.
         workers: Workers come, go, or say that they are alive.
         changed: Jobs that were there before. None: there are none; True: they have nothing but plain columns.
+        again: Jobs that are enqueued again.
         added: The same of new ones.
         unstaged: Some come from the stage.
+        minutes: Minutes are over.
         notice: The others have to hear of it.
     """
 
     mine: bool
     workers: bool
     changed: bool | None
+    again: bool
     added: bool | None
     unstaged: bool
+    minutes: bool
     notice: bool
+
+    @property
+    def _before(self) -> list[str]:
+        """What comes before jobs that are added."""
+        there = {"changed": self.changed is not None, "again": self.again}
+        return [name for name, is_there in there.items() if is_there]
 
     def statement(self, schema: str) -> Statement:
         """All of it as one statement. It gives a row if it was done, and divides by zero if it was not time."""
@@ -116,9 +151,11 @@ class Shape:
             _MINE if self.mine else "",
             _WORKERS if self.workers else "",
             "" if self.changed is None else _update(self.changed),
-            "" if self.added is None else _insert(self.added, after=self.changed is not None),
+            _replace(after=self.changed is not None) if self.again else "",
+            "" if self.added is None else _insert(self.added, after=self._before),
             _UNSTAGED if self.unstaged else "",
-            _END,
+            _MINUTES if self.minutes else "",
+            _END_ALL_THERE if self.again else _END,
             _NOTIFY if self.notice else "",
             " FROM head",
         ]
@@ -141,16 +178,23 @@ UPDATE {schema}.pacer_queues SET
 FROM counted WHERE id = %(queue)s RETURNING number
 """
 
-# Two that do this at once do not wait for each other. What is known of workers that have left goes, too.
+# The oldest of each state, and of those the oldest: there is no index by time alone. Two that do this at once do not
+# wait for each other, and a job that is enqueued again meanwhile stays. What is known of workers that have left goes,
+# too.
 PRUNE: Final = """
 WITH old AS (
     DELETE FROM {schema}.pacer_workers
     WHERE queue = %(queue)s AND alive_until IS NULL AND commit_at < now() - interval '1 hour'
+), oldest AS (
+    SELECT id FROM unnest(%(states)s::text[]) AS s (state) CROSS JOIN LATERAL (
+        SELECT id, ended_at FROM {schema}.pacer_jobs
+        WHERE queue = %(queue)s AND state = s.state AND ended_at IS NOT NULL AND ended_at < %(older_than)s
+        ORDER BY ended_at, seq LIMIT %(limit)s
+    ) AS one ORDER BY ended_at LIMIT %(limit)s
 ), removed AS (
     DELETE FROM {schema}.pacer_jobs WHERE ctid = ANY(ARRAY(
-        SELECT ctid FROM {schema}.pacer_jobs
-        WHERE queue = %(queue)s AND ended_at IS NOT NULL AND ended_at < %(older_than)s
-        ORDER BY ended_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+        SELECT j.ctid FROM oldest JOIN {schema}.pacer_jobs AS j ON j.queue + 0 = %(queue)s AND j.id = oldest.id
+        WHERE j.ended_at IS NOT NULL AND j.ended_at < %(older_than)s FOR UPDATE OF j SKIP LOCKED
     )) RETURNING 1
 )
 SELECT count(*) FROM removed

@@ -12,7 +12,7 @@ from backend_contract import EMPTY, came, commit, content, ids, job, opened
 from pacer import CorruptStoreError, NewerSchemaError, NotOurStoreError, ReadOnlyStoreError, StoreError
 from pacer import StoreUnavailableError as Unavailable
 from pacer.stores._postgres._backend import PostgresBackend
-from pacer.stores._postgres._migrate import grants
+from pacer.stores._postgres._privileges import grants
 from pacer.stores._postgres._schema import VERSION
 from pacer.stores.postgres import PostgresStore, migrate, migration_sql
 
