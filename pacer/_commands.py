@@ -2,24 +2,83 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import signal
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
+from typer.core import TyperGroup
 
 import pacer
 from pacer._cli import missing
-from pacer._compare._command import compare, help_of, simulate
-from pacer._work._command import worker
-from pacer._work._migrate import migrate
+
+# Where each is, in the order in which they are listed. A command is imported when it is run, or its help is wanted:
+# `pacer status` need not wait for the simulation.
+_COMMANDS: Final[Mapping[str, str]] = {
+    "status": "pacer._operate._status",
+    "jobs": "pacer._operate._jobs",
+    "pause": "pacer._operate._pause",
+    "resume": "pacer._operate._pause",
+    "worker": "pacer._work._command",
+    "migrate": "pacer._work._migrate",
+    "compare": "pacer._compare._command",
+    "simulate": "pacer._compare._command",
+}
+_PANELS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("worker", "migrate"), "Run jobs"),
+    **dict.fromkeys(("demo", "compare", "simulate"), "Try things out"),
+}
+
+
+class _Commands(dict[str, Any]):
+    """Commands by name, each made when it is asked for."""
+
+    def __missing__(self, name: str) -> Any:
+        if name not in _COMMANDS:
+            raise KeyError(name)
+        self[name] = made = _command(name)
+        return made
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """As of a dict that has all of them."""
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+    def keys(self) -> Any:
+        """All names."""
+        return {**dict.fromkeys(_COMMANDS), **self}.keys()
+
+
+class _Group(TyperGroup):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = _Commands(self.commands)
+
+    def list_commands(self, _: Any) -> list[str]:
+        """In the order in which they are shown."""
+        return list(self.commands.keys())
+
+
+def _command(name: str) -> Any:
+    function = getattr(importlib.import_module(_COMMANDS[name]), name.replace("-", "_"))
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    alone.command(name, help=help_of(function), rich_help_panel=_PANELS.get(name, "Look and steer"))(function)
+    return typer.main.get_command(alone)
+
+
+def help_of(command: Callable[..., None]) -> str:
+    """A command's docstring with each paragraph on one line, which typer leaves as it finds it."""
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
 
 app = typer.Typer(
-    help="Run jobs against services that limit you.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+    cls=_Group, help="Run jobs against services that limit you.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 
 
@@ -27,12 +86,6 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"pacer {pacer.__version__}")
         raise typer.Exit
-
-
-app.command(help=help_of(compare))(compare)
-app.command(help=help_of(simulate))(simulate)
-app.command(help=help_of(worker))(worker)
-app.command(help=help_of(migrate))(migrate)
 
 
 @app.callback()
@@ -44,7 +97,7 @@ def _common(
     """Run jobs against services that limit you."""
 
 
-@app.command()
+@app.command(rich_help_panel=_PANELS["demo"])
 def demo(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of the application, on loopback; 0 takes any.")] = 8765,
     upstream_port: Annotated[int, typer.Option(min=0, max=65535, help="Of the stand-in upstream, on loopback.")] = 8766,
@@ -63,7 +116,9 @@ def demo(
     broken off, even by a kill, goes on at the next start.
     """
     try:
-        from pacer.demo._run import Options, run_demo  # noqa: PLC0415 - the demo extra may be missing
+        from rich.console import Console  # noqa: PLC0415 - the demo extra may be missing
+
+        from pacer.demo._run import Options, run_demo  # noqa: PLC0415
         from pacer.demo._servers import DemoError  # noqa: PLC0415
     except ModuleNotFoundError as error:
         typer.echo(missing(error, "demo"), err=True)

@@ -16,8 +16,9 @@ import attrs
 from pacer import Scheduler
 from pacer._compare._comparison import Candidate, Comparison
 from pacer._compare._errors import ConfigError, choices
-from pacer._compare._parts_text import KINDS, read_part
+from pacer._compare._parts_text import KINDS
 from pacer._errors import PacerError
+from pacer._parts_text import read_part
 from pacer.simulation import Backlog, Client, History, Trace, Upstream, Workload, simulate
 
 MOST_CANDIDATES: Final = 8

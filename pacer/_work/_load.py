@@ -18,6 +18,18 @@ from pacer.stores import MemoryStore
 
 
 def load(target: str) -> Scheduler:
+    """The scheduler that this names, for a process that runs its jobs. See `find`."""
+    found = find(target)
+    if not found._registry.names:
+        msg = (
+            f"no function is registered on {target}, so there is nothing that this process could run. "
+            "Name a module that imports those with @scheduler.task in them."
+        )
+        raise WorkError(msg)
+    return found
+
+
+def find(target: str) -> Scheduler:
     """The scheduler that this names: `module:attribute`, or a function there that makes it.
 
     Modules are looked for in the current directory first.
@@ -115,17 +127,11 @@ def _kind(found: Any) -> str:
 
 
 def _check(target: str, scheduler: Scheduler) -> None:
-    """A process of its own needs a store that others see, and functions to run."""
+    """A process of its own needs a store that others see."""
     if isinstance(scheduler.store, MemoryStore):
         msg = (
             f"{target} keeps its jobs in a MemoryStore, and a process of its own cannot see the memory of another. "
             "Give the scheduler a store that processes share, such as SqliteStore(path)."
-        )
-        raise WorkError(msg)
-    if not scheduler._registry.names:
-        msg = (
-            f"no function is registered on {target}, so there is nothing that this process could run. "
-            "Name a module that imports those with @scheduler.task in them."
         )
         raise WorkError(msg)
 

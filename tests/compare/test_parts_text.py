@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from pacer import BoundedQueue, Retry, backoff, estimators, pacing, queues, simulation
 from pacer._compare._errors import ConfigError
-from pacer._compare._parts_text import DEEPEST, KINDS, LONGEST, read_part
+from pacer._compare._parts_text import KINDS
+from pacer._parts_text import DEEPEST, LONGEST, read_part
 from pacer.backoff import ExponentialBackoff, FullJitter
 from pacer.pacing import AllOf, Budget, FixedPause, MinInterval, OpeningHours, PerKey, TokenBucket
 from pacer.queues import Priority

@@ -1,0 +1,62 @@
+"""What a queue is doing right now, in one word and in one phrase."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from pacer import Status
+from pacer._operate._text import clean, count_text, seconds_text
+from pacer.protocols import WorkerSeen
+
+
+@attrs.frozen
+class State:
+    """What a queue is doing.
+
+    Attributes:
+        name: One of "paused", "held", "unattended", "waiting", "working" and "idle".
+        text: The same for people, with the reason.
+        seconds: How much longer it lasts; None if no time can be named.
+        good: Whether it is as it should be.
+    """
+
+    name: str
+    text: str
+    seconds: float | None = None
+    good: bool = True
+
+
+def state_of(status: Status, workers: Sequence[WorkerSeen], *, certain: bool) -> State:
+    """The first of these that is so.
+
+    Args:
+        status: Of the queue.
+        workers: Those who have it open.
+        certain: Whether its parts are known. If not, nothing is said of what they decide.
+    """
+    running = f"; {count_text(status.running, 'job')} still running" if status.running else ""
+    if status.paused:
+        return State("paused", f"paused by hand{running}", good=False)
+    if status.hold_seconds > 0:
+        reason, left = clean(status.hold_reason) or "nobody says why", seconds_text(status.hold_seconds)
+        return State("held", f"held: {reason}, {left} left{running}", status.hold_seconds, good=False)
+    return _waiting(status, workers, certain=certain) if status.pending else _empty(status)
+
+
+def _waiting(status: Status, workers: Sequence[WorkerSeen], *, certain: bool) -> State:
+    if not any(one.alive_seconds > 0 and one.tasks for one in workers):
+        waiting = count_text(status.pending, "job waits", "jobs wait")
+        return State("unattended", f"no worker: {waiting}, and nobody is there to run them", good=False)
+    left = status.next_start_seconds
+    if certain and status.waiting_for and (left is not None or not status.running):
+        for_how_long = "" if left is None else f", {seconds_text(left)} left"
+        return State("waiting", f"waiting: {clean(status.waiting_for)}{for_how_long}", left)
+    return _empty(status) if status.running else State("waiting", f"waiting: {count_text(status.pending, 'job')}")
+
+
+def _empty(status: Status) -> State:
+    if status.running:
+        return State("working", f"working: {count_text(status.running, 'job runs', 'jobs run')}")
+    return State("idle", "idle: no job waits and none runs")

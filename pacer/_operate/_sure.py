@@ -1,0 +1,25 @@
+"""Asking before something is done that many would notice."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from pacer._operate._errors import USAGE, OperateError
+
+
+def make_sure(question: str, *, yes: bool) -> None:
+    """Ask, where there is somebody to ask. Raises OperateError: the answer was no, or nobody is there to give one."""
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        msg = f"this asks first, and there is no terminal to ask on: add --yes. ({question})"
+        raise OperateError(msg, USAGE)
+    try:
+        sure = typer.confirm(question, err=True)
+    except typer.Abort:
+        sure = False
+    if not sure:
+        msg = "nothing was done"
+        raise OperateError(msg, USAGE)

@@ -1,0 +1,183 @@
+"""From what the command line says to a queue that is open for a guest."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, TypeVar
+
+import anyio
+import attrs
+
+from pacer import Scheduler
+from pacer._cli import missing
+from pacer._operate._errors import USAGE, OperateError
+from pacer._operate._recipe import Recipe
+from pacer._overview import QueueInfo
+from pacer.protocols import Store
+from pacer.stores._from_url import StoreUrl, described
+from pacer.stores._parts import terms_of
+
+T = TypeVar("T")
+
+_WHICH = (
+    "which store? Give --store sqlite:///jobs.db, --store postgresql://user@host/database or --store "
+    "redis://host:6379/0, or set PACER_STORE"
+)
+
+
+@attrs.frozen(kw_only=True)
+class Target:
+    """Which queue is meant.
+
+    Attributes:
+        store: The store's URL.
+        queue: The name; None for the only one.
+        app: `module:scheduler`, which says both.
+        within: PostgreSQL's schema, or Redis's prefix.
+    """
+
+    store: str | None = None
+    queue: str | None = None
+    app: str | None = None
+    within: str | None = None
+
+    @classmethod
+    def of(cls, store: str | None, queue: str | None, app: str | None, within: str | None) -> Target:
+        """As the command line says, or else the environment. With an application, that alone says it.
+
+        Raises OperateError.
+        """
+        if app is None:
+            return cls(
+                store=store or os.environ.get("PACER_STORE"),
+                queue=queue or os.environ.get("PACER_QUEUE"),
+                within=within or os.environ.get("PACER_WITHIN"),
+            )
+        if store or queue or within:
+            msg = "--app says which store and which queue: leave out --store, --queue and --within"
+            raise OperateError(msg, USAGE)
+        return cls(app=app)
+
+
+@attrs.frozen(eq=False)
+class Guest:
+    """A queue, open for one that looks and steers.
+
+    Attributes:
+        scheduler: Runs as a guest.
+        where: The store, for people.
+        terms: With what it is run, as text, by name.
+        unknown: Parts that could not be made of what the store says, and why not.
+        differs: Where the application's parts are not those that the queue is run with: what it is run with, and what
+            the application has.
+    """
+
+    scheduler: Scheduler
+    where: str
+    terms: Mapping[str, str]
+    unknown: Mapping[str, str]
+    differs: Mapping[str, tuple[str, str]]
+
+    @property
+    def uncertain(self) -> str:
+        """Why nothing can be said that depends on the parts; empty if it can."""
+        if self.unknown:
+            return f"{'; '.join(self.unknown.values())}: give --app module:scheduler"
+        if self.differs:
+            theirs = "; ".join(f"{name} is {there} there, {here} in it" for name, (there, here) in self.differs.items())
+            return f"the queue is run with other parts than --app has: {theirs}"
+        return ""
+
+    def need_parts(self, what: str) -> None:
+        """Raises OperateError unless all parts are known."""
+        if self.uncertain:
+            msg = f"{what} needs the parts of the queue. {self.uncertain}"
+            raise OperateError(msg)
+
+    def now(self) -> datetime:
+        """The store's time, for people."""
+        return self.scheduler.utc(self.scheduler._running.worker.ledger.now())
+
+
+def visit(target: Target, question: Callable[[Guest], Awaitable[T]]) -> T:
+    """What the question finds out about the queue. Raises OperateError and PacerError."""
+
+    async def main() -> T:
+        async with guest_of(target) as guest:
+            return await question(guest)
+
+    return anyio.run(main, backend="asyncio")
+
+
+@asynccontextmanager
+async def guest_of(target: Target) -> AsyncGenerator[Guest]:
+    """Open the queue. Raises OperateError and PacerError."""
+    scheduler, recipe = await (_of_application(target, target.app) if target.app else _of_store(target))
+    terms = terms_of(scheduler._rules())
+    differs = {
+        name: (text, terms[name])
+        for name, text in recipe.terms.items()
+        if target.app and name in terms and text != terms[name]
+    }
+    async with scheduler:
+        yield Guest(scheduler, described(scheduler.store), recipe.terms, {} if target.app else recipe.unknown, differs)
+
+
+async def _of_application(target: Target, app: str) -> tuple[Scheduler, Recipe]:
+    from pacer._work._load import find  # noqa: PLC0415 - seldom needed
+
+    scheduler = find(app)
+    scheduler.guest, scheduler.observers, scheduler.worker_concurrency = True, (), None
+    for info in await scheduler.store.queues():
+        if info.name == scheduler.name:
+            return scheduler, Recipe(info.terms, {}, {})
+    return scheduler, Recipe({}, {}, {})
+
+
+async def _of_store(target: Target) -> tuple[Scheduler, Recipe]:
+    store = store_of(target)
+    info = chosen(await store.queues(), target.queue, described(store))
+    recipe = Recipe.read(info.terms)
+    return Scheduler(store=store, name=info.name, guest=True, observers=(), **recipe.settings), recipe
+
+
+def store_of(target: Target) -> Store:
+    """The store that the URL names. Raises OperateError."""
+    if target.store is None:
+        raise OperateError(_WHICH, USAGE)
+    try:
+        url = StoreUrl.parse(target.store)
+        return url.store(**_settings(url, target.within))
+    except ModuleNotFoundError as error:
+        raise OperateError(missing(error, StoreUrl.parse(target.store).kind.extra).removeprefix("pacer: ")) from None
+    except ValueError as error:
+        raise OperateError(str(error), USAGE) from None
+
+
+def _settings(url: StoreUrl, within: str | None) -> dict[str, Any]:
+    if url.kind.name == "SQLite":
+        if within is not None:
+            msg = "--within is the schema of a PostgresStore or the prefix of a RedisStore; SQLite has neither"
+            raise ValueError(msg)
+        return {"share": True}  # it opens no file that is not a store already
+    if within is None:
+        return {}
+    return {"schema" if url.kind.name == "PostgreSQL" else "prefix": within}
+
+
+def chosen(queues: Sequence[QueueInfo], name: str | None, where: str) -> QueueInfo:
+    """The queue with this name, or the only one. Raises OperateError."""
+    names = [info.name for info in queues]
+    if not names:
+        msg = f"{where} holds no queue yet: a scheduler makes one when it starts. Is it the right store?"
+        raise OperateError(msg)
+    if name is None and len(names) > 1:
+        msg = f"{where} holds {len(names)} queues: give --queue and one of {', '.join(names)}"
+        raise OperateError(msg, USAGE)
+    if name is not None and name not in names:
+        msg = f"{where} holds no queue {name!r}; it holds {', '.join(map(repr, names))}"
+        raise OperateError(msg, USAGE)
+    return queues[0 if name is None else names.index(name)]
