@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import anyio
 import pytest
-from backends import backend, came, client, commit, ended, ids, job
+from backends import back, backend, came, client, commit, ended, ids, job
 from redis.crc import key_slot
 from servers import PASSWORD, RedisServer, free_port
 from waiting import until
 
-from pacer import BoundedQueue, Scheduler
-from pacer.stores._redis._keys import Keys
+from pacer import BoundedQueue, JobState, Scheduler
+from pacer.stores._redis._keys import MINUTES, Keys
 from pacer.stores.redis import RedisStore
 
 NAMES = ["default", "mails {urgent}", "}{", "", "ä ö", "a:b/c%20", "\ud800", "x" * 200]
@@ -20,7 +20,8 @@ NAMES = ["default", "mails {urgent}", "}{", "", "ä ö", "a:b/c%20", "\ud800", "
 @pytest.mark.parametrize("prefix", ["pacer", "{a}", "ü:"])
 def test_all_keys_of_a_queue_are_in_one_slot(name, prefix):
     keys = Keys(prefix, name)
-    slots = {key_slot(key) for key in (*keys.fixed, keys.waiting('["{x}",null]'), keys.waiting("}"))}
+    more = (*keys.unsuccessful, keys.key(MINUTES), keys.waiting('["{x}",null]'), keys.waiting("}"))
+    slots = {key_slot(key) for key in (*keys.fixed, *more)}
     assert len(slots) == 1
 
 
@@ -61,10 +62,27 @@ def test_the_node_that_has_a_queue_is_found_by_any_other(cluster):
         jobs = [job(1, task="x"), job(2, task="y", batch_id="b")]
         assert commit(mine, *map(came, jobs), notice="hello", workers={"a": (9.0, "[]")})
         assert ids(theirs.oldest(5)) == ["j1", "j2"]
-        assert commit(theirs, *map(ended, jobs))
+        assert commit(theirs, ended(jobs[0]), ended(jobs[1], state=JobState.DEAD), minutes=[(7, 0, 0, 0, 0, 0, 0, 0)])
+        assert (theirs.tally(5), ids(mine.ended("dead", None, 5))) == ({"succeeded": 1, "dead": 1}, ["j2"])
+        assert commit(mine, back(jobs[1], JobState.DEAD))
+        assert ids(theirs.waiting(None, 5)) == ["j2"]
+        assert commit(theirs, ended(jobs[1], state=JobState.STALE))
+        assert len(mine.minutes(0)) == 1
         assert (mine.prune(10.0, 5), mine.kinds(), mine.workers()) == (2, [], [("a", 9.0, "[]")])
         mine.close()
         theirs.close()
+
+
+@pytest.mark.anyio
+@pytest.mark.asyncio_only
+@pytest.mark.real_time
+async def test_the_queues_of_all_nodes_are_found_from_any(cluster, redis_prefix):
+    names = [f"queue {number}" for number in range(8)]
+    for name in names:
+        backend(cluster[0].url, redis_prefix, queue=name).close()
+    assert len({key_slot(Keys(redis_prefix, name).fixed[0]) < 8192 for name in names}) == 2
+    for node in cluster:
+        assert [found.name for found in await RedisStore(node.url, prefix=redis_prefix).queues()] == names
 
 
 @pytest.mark.anyio
