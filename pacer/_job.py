@@ -55,9 +55,8 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
         {JobState.RUNNING, JobState.CANCELLED, JobState.DROPPED, JobState.EXPIRED, JobState.STALE}
     ),
     JobState.RUNNING: frozenset(set(JobState) - {JobState.RUNNING, JobState.DROPPED, JobState.EXPIRED}),
-    **dict.fromkeys(ENDED_WITHOUT_SUCCESS, frozenset({JobState.QUEUED})),
 }
-"""Every change of state there is; what is not here cannot happen. Only a person brings an ended job back."""
+"""Every change of state that comes of itself. Beside these, a person may have `ENDED_WITHOUT_SUCCESS` enqueued again."""
 
 
 class OutcomeKind(enum.StrEnum):
