@@ -18,7 +18,7 @@ from pacer._intake import Enqueuer
 from pacer._job import ONE_REQUEST, Retry
 from pacer._logging import LoggingObserver
 from pacer._options import JobOptions, OptionValues
-from pacer._periodic._timetable import Every, Missed, Timetable, options_of, plan_of
+from pacer._periodic._timetable import Every, Missed, PeriodicJob, Timetable, options_of, plan_of
 from pacer._receipt import BatchReceipt, Receipt
 from pacer._rules import OnCrash, Rules
 from pacer._session import Session, Start, session
@@ -266,6 +266,12 @@ class Scheduler(Asking, Steering):
             msg = f"every: missed must be one of {', '.join(map(repr, get_args(Missed)))}, got {missed!r}"
             raise ValueError(msg)
         return Every(self._timetable, plan_of(seconds, cron, tz), missed, name, options_of(options))
+
+    async def periodic(self) -> Sequence[PeriodicJob]:
+        """The schedules of this scheduler, in the order in which they were said, with their last and next times."""
+        ledger = self._running.worker.ledger
+        ticks = (await ledger.snapshot(0)).queue.ticks
+        return [one.seen(ledger, ticks.get(one.key)) for one in self._timetable.schedules.values()]
 
     # -- enqueue -----------------------------------------------------------------------------------------------------
 

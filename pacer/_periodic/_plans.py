@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 import zoneinfo
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from itertools import takewhile
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
-from pacer._validation import positive, seconds
+from pacer._validation import seconds
 from pacer.protocols import Ledger
 
 if TYPE_CHECKING:
     from cronsim import CronSim
 
+LEAST_INTERVAL = 0.01
 # Sums of seconds that are not binary fractions would wander off, and look odd in the ids of jobs.
 _DIGITS = 6
 _FIRST_SPAN = 60.0
@@ -34,6 +35,10 @@ class Plan(Protocol):
     def timespec(self) -> str:
         """How exactly its times have to be said so that no two of them look the same, as in `datetime.isoformat`."""
 
+    @property
+    def comes_again(self) -> bool:
+        """Whether two times can look the same for people, because clocks on walls are set back."""
+
     def now(self, ledger: Ledger) -> float:
         """Its clock."""
 
@@ -47,13 +52,24 @@ class Plan(Protocol):
         """The times after `last` and up to `now`, in order; of many only the last `most`."""
 
 
+def _rounded(value: float | timedelta) -> float:
+    return round(seconds(value), _DIGITS)
+
+
 @attrs.frozen
 class Interval:
     """So many seconds after the last time, on the store's clock, which never goes back."""
 
-    seconds: float = attrs.field(converter=seconds, validator=positive)
+    seconds: float = attrs.field(converter=_rounded)
+
+    @seconds.validator
+    def _check_seconds(self, attribute: attrs.Attribute[float], value: float) -> None:
+        if not (LEAST_INTERVAL <= value < math.inf):
+            msg = f"every: seconds must be a finite number, {LEAST_INTERVAL:g} or more, got {value!r}"
+            raise ValueError(msg)
 
     kind = "every"
+    comes_again = True
 
     @property
     def timespec(self) -> str:
@@ -92,6 +108,7 @@ class Cron:
     tz: str = "UTC"
 
     kind = "cron"
+    comes_again = False
     timespec = "seconds"
 
     def __attrs_post_init__(self) -> None:

@@ -145,7 +145,7 @@ class Ticker:
     async def _take(self, place: _Place, step: Step) -> bool:
         """Whether it is done, and was done here."""
         worker, schedule = self._intake.worker, place.schedule
-        records = [self._record(schedule, step.at)] if step.enqueues else []
+        records = [await self._fresh_record(schedule, step.at)] if step.enqueues else []
         try:
             done = await self._intake.tick(schedule.key, place.last, step.at, records)
         except QueueFullError as error:
@@ -163,6 +163,16 @@ class Ticker:
             since, until = (now - (ago - at) for at in step.missed)
             worker.announce(events.TicksMissed(now, schedule.name, since, until))
         return done
+
+    async def _fresh_record(self, schedule: Schedule, at: float) -> JobRecord:
+        """With an id that no other time has: where the clock on the wall was set back, intervals come to one again."""
+        record, number = self._record(schedule, at), 1
+        if schedule.plan.comes_again:
+            wanted = record.id
+            while await self._intake.worker.ledger.job(record.id) is not None:
+                number += 1
+                record.id = f"{wanted}-{number}"
+        return record
 
     def _record(self, schedule: Schedule, at: float) -> JobRecord:
         job_id = schedule.job_id(schedule.plan.utc(self._intake.worker.ledger, at))

@@ -13,6 +13,7 @@ from pacer._errors import TaskError
 from pacer._options import JobOptions, OptionValues
 from pacer._periodic._plans import Cron, Interval, Plan
 from pacer._tasks import TaskRegistry, stable_name
+from pacer.protocols import Ledger
 
 P = ParamSpec("P")
 G = TypeVar("G", bound=Callable[[], Any])
@@ -44,6 +45,18 @@ class Schedule:
     def job_id(self, at: datetime) -> str:
         """The job for this time: a name for people, which there cannot be twice."""
         return f"every:{self.name}:{at.replace(tzinfo=None).isoformat(timespec=self.plan.timespec)}Z"
+
+    def seen(self, ledger: Ledger, last: float | None) -> PeriodicJob:
+        """For people, with the last of its times."""
+        plan = self.plan
+        return PeriodicJob(
+            name=self.name,
+            task=self.task,
+            when=str(plan),
+            missed=self.missed,
+            last=None if last is None else plan.utc(ledger, last),
+            next=plan.utc(ledger, plan.next(plan.now(ledger) if last is None else last)),
+        )
 
 
 @attrs.frozen(kw_only=True)
