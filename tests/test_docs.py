@@ -51,6 +51,7 @@ PUBLIC_MODULES = (
     "pacer.stores.redis",
     "pacer.stores.sqlite",
     "pacer.testing",
+    "pacer.testing.upstream",
 )
 # Examples whose main() is run here, on these event loops, and whose output is in the file beside them.
 PRINTING = sorted(path.relative_to(EXAMPLES).with_suffix("").as_posix() for path in EXAMPLES.rglob("*.txt"))

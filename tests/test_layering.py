@@ -69,9 +69,17 @@ LAYERS = {
 RANKS = {part: rank for rank, parts in enumerate(LAYERS.values()) for part in parts}
 FAMILIES = {"pacing", "backoff", "estimators", "queues"}
 
-# The demo's stand-in upstream is the other side of the wire: a server with a clock of its own. Prometheus is told when
+# Stand-ins for upstreams are the other side of the wire: servers with clocks of their own. Prometheus is told when
 # a gauge was read, and a trace when a run ended.
-MAY_READ_CLOCK_AND_DICE = ("stores", "_scheduler", "_worker", "demo.upstream", "prometheus", "opentelemetry")
+MAY_READ_CLOCK_AND_DICE = (
+    "stores",
+    "_scheduler",
+    "_worker",
+    "demo.upstream",
+    "testing.upstream",
+    "prometheus",
+    "opentelemetry",
+)
 OPTIONAL = [
     "fastapi",
     "starlette",

@@ -12,7 +12,7 @@ import attrs
 from typing_extensions import TypeVarTuple, Unpack
 
 from pacer._validation import seconds as as_seconds
-from pacer.testing._virtual import VirtualTimeLoop
+from pacer.testing._virtual import VirtualTimeError, VirtualTimeLoop
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -34,6 +34,9 @@ class AppClock:
             client.post("/summaries", params={"text": "One fish"})
             clock.advance(30)
             assert client.get("/queue/status").json()["succeeded"] == 1
+
+    Where a websocket listens to the test, time stands too: call `advance` before the test waits for a message that the
+    app sends by itself later.
 
     On asyncio only. The client must be used as a context manager, as it has to be for a lifespan to run at all.
 
@@ -59,18 +62,20 @@ class AppClock:
         async def timed(scope: Any, receive: Any, send: Any) -> None:
             loop = asyncio.get_running_loop()
             if not isinstance(loop, _AppLoop):
-                msg = (
-                    "AppClock: pass backend_options=clock.backend_options to the client, too, or use clock.client(app)"
-                )
+                msg = "AppClock: pass backend_options=clock.backend_options to the client too, or use clock.client(app)"
                 raise TypeError(msg)
+            work = _Work(asyncio.current_task(), listens=scope["type"] == "websocket")
 
-            async def waits_for_the_test() -> Any:
-                with loop.resting():
+            async def receiving() -> Any:
+                with work.resting():
                     return await receive()
 
-            waits = scope["type"] in ("lifespan", "websocket")
-            with loop.working():
-                await app(scope, waits_for_the_test if waits else receive, send)
+            async def sending(message: Any) -> None:
+                with work.resting():  # until the client has read what was sent before
+                    await send(message)
+
+            # A request's `receive` is also where a task of a stream waits for its end, beside one that works.
+            await loop.do(work, app(scope, receive if scope["type"] == "http" else receiving, sending))
 
         return timed
 
@@ -118,8 +123,7 @@ class AppClock:
         loop = self._running_loop()
 
         async def called() -> T:
-            with loop.working():
-                return await function(*args)
+            return await loop.do(_Work(asyncio.current_task()), function(*args))
 
         return asyncio.run_coroutine_threadsafe(called(), loop).result()
 
@@ -134,43 +138,85 @@ class AppClock:
         return self._loop
 
 
+@attrs.define(eq=False)
+class _Work:
+    """Something that the app does for a client. While it rests, it is the test's turn."""
+
+    task: asyncio.Task[Any] | None
+    listens: bool = False
+    rests: int = attrs.field(init=False, default=0)
+    stuck: str = attrs.field(init=False, default="")
+
+    @contextmanager
+    def resting(self) -> Generator[None]:
+        self.rests += 1
+        try:
+            yield
+        finally:
+            self.rests -= 1
+
+
 class _AppLoop(VirtualTimeLoop):
     """Its clock stands unless the app works for a client, or the test moves it."""
 
     def __init__(self) -> None:
-        self._work = 0
+        self._works: set[_Work] = set()
         self._goal: float | None = None
         self._reached: Callable[[], None] = lambda: None
         super().__init__()
 
-    @contextmanager
-    def working(self) -> Generator[None]:
-        """Time may pass."""
-        self._work += 1
+    async def do(self, work: _Work, what: Awaitable[T]) -> T:
+        """Let time pass while this is awaited, but for the moments in which it rests."""
+        self._works.add(work)
         try:
-            yield
+            return await what
+        except asyncio.CancelledError:
+            if not work.stuck:
+                raise
+            raise VirtualTimeError(work.stuck) from None
         finally:
-            self._work -= 1
-
-    @contextmanager
-    def resting(self) -> Generator[None]:
-        """Within `working`: it is the test's turn."""
-        self._work -= 1
-        try:
-            yield
-        finally:
-            self._work += 1
+            self._works.discard(work)
 
     def go_to(self, seconds: float, reached: Callable[[], None]) -> None:
         """Let so many seconds pass, and call that."""
         self._goal, self._reached = self._now + seconds, reached
 
     def _wait(self, poll: Any, working: bool) -> Any:
-        if working or self._work:
+        if working:
             return super()._wait(poll, working)
+        if any(not work.rests for work in self._works):
+            return self._wait_for_the_app(poll)
         if self._goal is None:
-            return poll(None)
+            return self._wait_for_the_test(poll)
         if not self._jump(self._goal):
             self._now, self._goal = max(self._now, self._goal), None
             self._reached()
         return []
+
+    def _wait_for_the_app(self, poll: Any) -> Any:
+        try:
+            return super()._wait(poll, False)
+        except VirtualTimeError as error:
+            # Told by those who wait for it: out of the loop, it would only be heard of when the client is closed.
+            self._give_up(str(error), [work for work in self._works if not work.rests])
+            return []
+
+    def _wait_for_the_test(self, poll: Any) -> Any:
+        listening = [work for work in self._works if work.listens]
+        if not listening:
+            return poll(None)
+        events = poll(self._patience)
+        if not events:
+            msg = (
+                f"time has stood at {self._now:g} for {self._patience:g} real seconds, because a websocket of the app "
+                "listens to the test. If the test waits for a message that the app sends later, it has to move the "
+                "clock first, with AppClock.advance"
+            )
+            self._give_up(msg, listening)
+        return events
+
+    def _give_up(self, why: str, works: list[_Work]) -> None:
+        for work in works:
+            work.stuck = why
+            if work.task is not None:
+                work.task.cancel()

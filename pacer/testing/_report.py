@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -163,11 +164,11 @@ class Log:
                 if isinstance(one, events.QueueHeld)
             ),
             lasted=self.since_start(self.seen[-1].at) if self.seen else 0.0,
-            lines=[
+            lines=_counted(
                 f"{self.since_start(one.at):>9.9g} s  {_told(one, known)}"
                 for one in self.seen
                 if not isinstance(one, _NOT_SHOWN)
-            ],
+            ),
             failure=next(self._failures(known), None),
         )
 
@@ -210,6 +211,12 @@ class Log:
                 yield kind(event.job_id, f"a crash interrupted it, and it is {event.state}")
             elif isinstance(event, events.PartMisbehaved):
                 yield AssertionError(f"{event.part} misbehaved when asked for {event.question}: {event.problem}")
+
+
+def _counted(lines: Iterable[str]) -> list[str]:
+    """Lines that follow one another and are the same, as one."""
+    groups = [(line, sum(1 for _ in same)) for line, same in itertools.groupby(lines)]
+    return [line if count == 1 else f"{line} ({count} times)" for line, count in groups]
 
 
 def _noted(error: BaseException, note: str) -> BaseException:
