@@ -18,16 +18,26 @@ from pacer._cli import missing
 # Where each is, in the order in which they are listed. A command is imported when it is run, or its help is wanted:
 # `pacer status` need not wait for the simulation.
 _COMMANDS: Final[Mapping[str, str]] = {
-    "status": "pacer._operate._status",
-    "jobs": "pacer._operate._jobs",
-    "pause": "pacer._operate._pause",
-    "resume": "pacer._operate._pause",
-    "worker": "pacer._work._command",
-    "migrate": "pacer._work._migrate",
-    "compare": "pacer._compare._command",
-    "simulate": "pacer._compare._command",
+    "status": "pacer._operate._status:status",
+    "jobs": "pacer._operate._jobs:jobs",
+    "job": "pacer._operate._job:job",
+    "top": "pacer._operate._top:top",
+    "export": "pacer._operate._export:export",
+    "doctor": "pacer._operate._doctor:doctor",
+    "enqueue": "pacer._operate._enqueue:enqueue",
+    "cancel": "pacer._operate._cancel:cancel",
+    "retry": "pacer._operate._retry:retry",
+    "pause": "pacer._operate._pause:pause",
+    "resume": "pacer._operate._pause:resume",
+    "set": "pacer._operate._set:set_numbers",
+    "worker": "pacer._work._command:worker",
+    "migrate": "pacer._work._migrate:migrate",
+    "compare": "pacer._compare._command:compare",
+    "simulate": "pacer._compare._command:simulate",
 }
 _PANELS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("status", "jobs", "job", "top", "export", "doctor"), "Look"),
+    **dict.fromkeys(("enqueue", "cancel", "retry", "pause", "resume", "set"), "Steer"),
     **dict.fromkeys(("worker", "migrate"), "Run jobs"),
     **dict.fromkeys(("demo", "compare", "simulate"), "Try things out"),
 }
@@ -65,9 +75,10 @@ class _Group(TyperGroup):
 
 
 def _command(name: str) -> Any:
-    function = getattr(importlib.import_module(_COMMANDS[name]), name.replace("-", "_"))
+    module, _, attribute = _COMMANDS[name].partition(":")
+    function = getattr(importlib.import_module(module), attribute)
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    alone.command(name, help=help_of(function), rich_help_panel=_PANELS.get(name, "Look and steer"))(function)
+    alone.command(name, help=help_of(function), rich_help_panel=_PANELS[name])(function)
     return typer.main.get_command(alone)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -115,12 +114,6 @@ def simulate(
     with _exit_codes("simulate", {f"candidate[1].{key}": f"--{key}" for key in own} | _options(changed)):
         whole = _comparison(file, changed, jobs, lambda tables: _one_candidate(tables, candidate, own))
         _carry_out(whole, plot, as_json=as_json)
-
-
-def help_of(command: Callable[..., None]) -> str:
-    """A command's docstring with each paragraph on one line, which typer leaves as it finds it."""
-    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 def _options(changed: Mapping[str, Any]) -> dict[str, str]:

@@ -1,0 +1,103 @@
+"""`pacer set`: numbers of the parts, changed while the queue runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from pacer import Number
+from pacer._operate._completion import complete_number
+from pacer._operate._errors import USAGE, OperateError, exit_codes
+from pacer._operate._options import (
+    AppOption,
+    JsonOption,
+    PathsArgument,
+    QueueOption,
+    StoreUrlOption,
+    WithinOption,
+    YesOption,
+)
+from pacer._operate._sure import make_sure
+from pacer._operate._target import Guest, Target, visit
+from pacer._operate._text import clean, number_text, say, say_json, table
+
+
+def set_numbers(
+    pairs: PathsArgument = None,
+    store: StoreUrlOption = None,
+    queue: QueueOption = None,
+    app: AppOption = None,
+    within: WithinOption = None,
+    reset: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATH",
+            autocompletion=complete_number,
+            help="Back to what the code says; several times.",
+        ),
+    ] = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Change numbers of the queue's parts, at once and on all workers: pacing.seconds=5 queue.capacity=100.
+
+    They are kept in the store, also over restarts, until they are reset or a part is replaced by another one. Without
+    anything to change: list all numbers that there are.
+
+    Exit codes: 0 set or listed, 1 refused, 2 wrong usage, a number that is none, or not confirmed, 3 the store cannot
+    be reached.
+    """
+    with exit_codes("set"):
+        changes = {**_changes(pairs or []), **{path.removesuffix("="): None for path in reset or ()}}
+
+        async def change(guest: Guest) -> Sequence[Number]:
+            guest.need_parts("set")
+            if changes:
+                await _change(guest, changes, yes=yes)
+            return await guest.scheduler.numbers()
+
+        numbers = visit(Target.of(store, queue, app, within), change)
+        if as_json:
+            say_json([_data(one) for one in numbers])
+        else:
+            _show(numbers)
+
+
+async def _change(guest: Guest, changes: dict[str, float | None], *, yes: bool) -> None:
+    what = ", ".join(
+        f"{clean(path)} as in the code" if value is None else f"{clean(path)}={number_text(value)}"
+        for path, value in changes.items()
+    )
+    make_sure(f"Set {what} for all workers of {clean(guest.scheduler.name)}?", yes=yes)
+    try:
+        await guest.scheduler.set_numbers(changes)
+    except ValueError as error:
+        raise OperateError(clean(error), USAGE) from error
+
+
+def _changes(pairs: Sequence[str]) -> dict[str, float | None]:
+    changes = dict[str, float | None]()
+    for pair in pairs:
+        path, _, text = pair.partition("=")
+        try:
+            changes[path] = int(text) if text.removeprefix("-").isdigit() else float(text)
+        except ValueError:
+            msg = f"{clean(pair)!r} is not of the form PATH=NUMBER, as pacing.seconds=5"
+            raise OperateError(msg, USAGE) from None
+    return changes
+
+
+def _data(one: Number) -> dict[str, object]:
+    return {"path": one.path, "value": one.value, "recipe": one.recipe, "by_hand": one.by_hand}
+
+
+def _show(numbers: Sequence[Number]) -> None:
+    if not numbers:
+        say("the parts of this queue have no numbers that can be set")
+        return
+    lines = [
+        (one.path, number_text(one.value), number_text(one.recipe), "by hand" if one.by_hand else "") for one in numbers
+    ]
+    table(["number", "now", "in the code", ""], lines, right=[1, 2], fold=0)
