@@ -73,10 +73,9 @@ def changed_numbers(
     known, changed = numbers_of(rules), dict(numbers)
     for name, value in changes.items():
         path = _path(name, known)
-        if value is None or value == known[path]:
-            changed.pop(path, None)
-        else:
-            changed[path] = _checked(path, value, known[path])
+        changed.pop(path, None)
+        if value is not None and (number := _checked(path, value, known[path])) != known[path]:
+            changed[path] = number
     _, problems = with_numbers(rules, {path: changed[path] for path in changed if path in known})
     if problems:
         raise ValueError(problems[0])
