@@ -47,9 +47,14 @@ class Expiry:
     _untold: list[JobRecord] = attrs.field(init=False, factory=list)
 
     def begin(self, writes: bool) -> bool:
-        """As `QueueView.begin`; what was staged or has expired, too, is only for a transaction that writes."""
+        """As `QueueView.begin`; what was staged or has expired, too, is only for a transaction that writes.
+
+        A guest leaves them: there may be nobody at it to tell of them.
+        """
         view, stage = self._queue.view, self._stage
         write_needed = view.begin(writes)
+        if view.guest:
+            return write_needed
         if stage is not None and stage.waits() and not view.retired:
             if not writes:
                 return True

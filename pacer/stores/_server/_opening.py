@@ -34,6 +34,8 @@ class Hearing:
 
     _terms: Terms
     _view: ServerView
+    _guest: bool = False
+    """Others do not know that it listens: one that is alone says nothing."""
     connected: bool = attrs.field(init=False, default=False)
     _ledger: StoredLedger | None = attrs.field(init=False, default=None)
 
@@ -50,7 +52,8 @@ class Hearing:
     @property
     def poll(self) -> float:
         """The store's, which is long, because notices come."""
-        return self._terms.poll if self.connected else min(self._terms.poll, _POLL_WITHOUT)
+        heard = self.connected and not self._guest
+        return self._terms.poll if heard else min(self._terms.poll, _POLL_WITHOUT)
 
     def connect(self, ledger: StoredLedger) -> None:
         """The ledger whose queue it is."""
@@ -118,7 +121,7 @@ async def opened_on_server(
     view = ServerView(backend, rules, ServerClock(clock), worker, Tenure(queue, rules, guest=guest), takeover)
     stored = StoredQueue(view.work, view, worker, terms.lease, ahead=ahead)
     desk = Desk.of(stored, view.workers, view.clock, ServerStage(view), door)
-    hearing = Hearing(terms, view)
+    hearing = Hearing(terms, view, guest)
     async with opened(ServerThread(backend, view, desk.expiry), lambda: desk, hearing) as ledger:
         desk.risks = backend.risks
         hearing.connect(ledger)

@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from pacer._errors import ReadOnlyStoreError
 from pacer._job import JobRecord
 from pacer._rules import Rules
 from pacer._snapshot import LOOK_AHEAD, QueueState, Running, Snapshot
@@ -76,6 +77,8 @@ class ServerView:
     _unsure: bool = attrs.field(init=False, default=False)
     """Whether the next times at which a job is due or expires may be later than that."""
     _people: int = attrs.field(init=False, default=0)
+    _only_looks: bool = attrs.field(init=False, default=False)
+    """It is a guest that may not write: some jobs that have become ready are delayed ones for it until others look."""
     _written: QueueState | None = attrs.field(init=False, default=None)
     _state_text: str = attrs.field(init=False, default="")
     _next_text: str = attrs.field(init=False, default="")
@@ -196,8 +199,14 @@ class ServerView:
         if not self.fresh:
             self._tick(self.clock.server())
         now = self.now
-        while self._next_due is not None and self._next_due <= now:
-            self.backend.promote(now)
+        while self._next_due is not None and self._next_due <= now and (writes or not self._only_looks):
+            try:
+                self.backend.promote(now)
+            except ReadOnlyStoreError:
+                if writes or not self.guest:
+                    raise
+                self._only_looks = True
+                return False
             self.look(lock=False)
             assert self._head is not None  # noqa: S101 - it has just been read
             now = self.moment.now = max(now, self._head.at)
