@@ -31,6 +31,8 @@ _LOCK_LIFE: Final = 1.0
 _WAIT: Final = "0.1"
 # So many jobs are moved or read in one step: a server does nothing else meanwhile.
 _AT_ONCE: Final = 1000
+# Of those whose rows the server itself has to read.
+_READ_AT_ONCE: Final = 500
 _NAMED: Final = NAMED.count(",") + 1
 _DAY: Final = 86400
 _NOTHING: Final = (-1, "")
@@ -109,8 +111,7 @@ class RedisBackend:
         number = number_text(0)
         while True:
             last = self._run(
-                *(scripts.SORT, score, number, str(_AT_ONCE), *UNSUCCESSFUL),
-                more=self.keys.unsuccessful,
+                *(scripts.SORT, score, number, str(_READ_AT_ONCE), *UNSUCCESSFUL), more=self.keys.unsuccessful
             )
             if not last:
                 break
