@@ -51,6 +51,8 @@ from pacer._options import JobOptions as JobOptions
 from pacer._pages import Explanation as Explanation
 from pacer._pages import JobPage as JobPage
 from pacer._pages import Upcoming as Upcoming
+from pacer._periodic._timetable import Every as Every
+from pacer._periodic._timetable import PeriodicJob as PeriodicJob
 from pacer._receipt import BatchReceipt as BatchReceipt
 from pacer._receipt import Receipt as Receipt
 from pacer._rules import Rules as Rules
@@ -80,6 +82,7 @@ __all__ = [
     "CurrentJob",
     "Enqueuer",
     "Estimate",
+    "Every",
     "Explanation",
     "ImpossibleJobError",
     "Job",
@@ -106,6 +109,7 @@ __all__ = [
     "OutcomeKind",
     "PacerError",
     "PartsDifferError",
+    "PeriodicJob",
     "QueueFullError",
     "QueueState",
     "ReadOnlyStoreError",

@@ -33,6 +33,7 @@ DOCS = ROOT / "docs"
 EXAMPLES = DOCS / "examples"
 PUBLIC_MODULES = (
     "pacer",
+    "pacer.alerts",
     "pacer.backoff",
     "pacer.codecs",
     "pacer.dashboard",
@@ -59,6 +60,7 @@ PRINTING = sorted(path.relative_to(EXAMPLES).with_suffix("").as_posix() for path
 REAL_TIME = {"restart/mirror", "simulation/history", "transactions/orders", "transactions/session"}
 ASYNCIO_ONLY = {"jobs/threads"}  # trio's virtual clock does not wait for threads
 WITH_A_TEST_OF_ITS_OWN = {
+    "alerts/webhook",
     "feedback/tokens",
     "jobs/throttled",
     "fastapi_app",
@@ -67,6 +69,7 @@ WITH_A_TEST_OF_ITS_OWN = {
     "many_hosts/pace",
     "many_hosts/upstream",
     "observing/logging_app",
+    "periodic/calendar",
     "observing/metrics_app",
     "observing/structlog_setup",
     "observing/tracing_app",

@@ -66,8 +66,7 @@ class HeldFor:
         so_far = look.now - since
         why = status.hold_reason or "no job has succeeded since"
         return Finding(
-            text=f"no job starts for {duration(so_far + status.hold_seconds)}, {duration(so_far)} of which are over: "
-            f"{why}",
+            text=f"no job starts, for {duration(so_far)} now and {duration(status.hold_seconds)} more: {why}",
             since=since,
             firing=so_far + status.hold_seconds > self.seconds or (before is not None and before.firing),
             fields={

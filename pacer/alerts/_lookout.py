@@ -96,7 +96,9 @@ class Lookout:
             own = attrs.evolve(look, ended=await self._ended(worker, watch, times, look.now))
             tell = watch.looked(own, times)
             if tell is not None and await _is_ours(worker, watch, own, tell):
-                found.append((watch, self._message(worker, watch, tell, look.now)))
+                message = self._message(worker, watch, tell, look.now)
+                if message.firing or watch.alert.resolved:
+                    found.append((watch, message))
             for fault in watch.guard.take_faults():
                 worker.announce(events.PartMisbehaved(look.now, fault.part, fault.question, fault.problem))
         return found

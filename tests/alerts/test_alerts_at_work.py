@@ -200,6 +200,18 @@ async def test_refusals_are_told_and_counted() -> None:
     assert sum(message.count for message in told.messages) == 500 - succeeded
 
 
+async def test_who_does_not_want_to_know_that_it_is_over_is_not_told() -> None:
+    told = Told()
+    pacing = MinInterval(200)
+    async with Scheduler(alerts=[Alert(PausedFor(0), told, pacing=pacing, resolved=False)]) as scheduler:
+        for _ in range(2):
+            await scheduler.pause()
+            await anyio.sleep(100)
+            await scheduler.resume()
+            await anyio.sleep(200)
+    assert told.states == [True, True]
+
+
 async def test_an_upstream_that_is_down_is_one_message() -> None:
     told, upstream = Told(), {"up": False}
 

@@ -94,7 +94,7 @@ def test_a_hold_says_how_much_of_it_is_over_and_why():
     ]
     found = course(HeldFor(300), looks)[1]
     assert found is not None
-    assert found.text == "no job starts for 10 min, 60 s of which are over: upstream said wait 600 s"
+    assert found.text == "no job starts, for 60 s now and 9 min more: upstream said wait 600 s"
     assert found.fields == {
         "held_seconds": 60,
         "remaining_seconds": 540.0,
