@@ -41,6 +41,7 @@ from pacer.testing._store_people import STORE_CHECKS as STORE_CHECKS
 from pacer.testing._store_people import check_store as check_store
 from pacer.testing._virtual import VirtualTimeError as VirtualTimeError
 from pacer.testing._virtual import VirtualTimeLoop as VirtualTimeLoop
+from pacer.testing._virtual import holding as holding
 from pacer.testing._virtual import outside as outside
 from pacer.testing._virtual import run_virtual as run_virtual
 
@@ -74,6 +75,7 @@ __all__ = [
     "check_pacing_policy",
     "check_store",
     "fast",
+    "holding",
     "outside",
     "rehearse",
     "run_virtual",

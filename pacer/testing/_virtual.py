@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import heapq
+import inspect
 import itertools
 import math
 import selectors
@@ -146,7 +148,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             return poll(None)
         msg = (
             f"nothing can happen any more at virtual time {self._now:g}: no task can go on, no timer is set. If a "
-            f"thread was to wake one of them, await it inside `with outside():`, or wrap the store in HeldStore. "
+            f"thread was to wake one of them, await it inside `with outside():` or `with holding(...)`, or wrap the "
+            f"store in HeldStore. "
             f"{self._waiting_tasks()}"
         )
         raise VirtualTimeError(msg)
@@ -295,6 +298,48 @@ def outside() -> AbstractContextManager[None]:
             return _hold_trio(clock) if isinstance(clock, trio.testing.MockClock) else nullcontext()
     loop = asyncio.get_running_loop()
     return loop.outside() if isinstance(loop, VirtualTimeLoop) else nullcontext()
+
+
+@contextmanager
+def holding(owner: Any, *names: str) -> Generator[None]:
+    """Hold the virtual clock whenever a coroutine function of a class or module is awaited, also by the application.
+
+    For applications that talk to a database of their own: its driver's threads and sockets do not hold the clock.
+
+        with holding(aiosqlite.Connection): ...
+
+    Args:
+        owner: A class or module.
+        *names: Which of its coroutine functions; by default all that it defines.
+
+    Raises:
+        TypeError: One of them is not a coroutine function, or there are none.
+    """
+    names = names or tuple(name for name, value in vars(owner).items() if inspect.iscoroutinefunction(value))
+    if not names:
+        msg = f"holding: {owner!r} defines no coroutine functions; name a class that does"
+        raise TypeError(msg)
+    own = {name: inspect.getattr_static(owner, name) for name in names}
+    for name, function in own.items():
+        if not inspect.iscoroutinefunction(function):
+            msg = f"holding: {name} of {owner!r} is not a coroutine function"
+            raise TypeError(msg)
+    for name, function in own.items():
+        setattr(owner, name, _held(function))
+    try:
+        yield
+    finally:
+        for name, function in own.items():
+            setattr(owner, name, function)
+
+
+def _held(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def held(*args: Any, **kwargs: Any) -> Any:
+        with outside():
+            return await function(*args, **kwargs)
+
+    return held
 
 
 def virtual_clock() -> Callable[[], float] | None:
