@@ -23,7 +23,7 @@ _COMMANDS: Final[Mapping[str, str]] = {
     "job": "pacer._operate._job:job",
     "top": "pacer._operate._top:top",
     "export": "pacer._operate._export:export",
-    "doctor": "pacer._operate._doctor:doctor",
+    "doctor": "pacer._operate._doctor._command:doctor",
     "enqueue": "pacer._operate._enqueue:enqueue",
     "cancel": "pacer._operate._cancel:cancel",
     "retry": "pacer._operate._retry:retry",
