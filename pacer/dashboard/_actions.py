@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from pacer import JobState, Scheduler
 from pacer.dashboard._models import RetriedData
+from pacer.dashboard._problems import sentence
 
 
 class OneJob(BaseModel):
@@ -59,6 +60,6 @@ def action_routes(scheduler: Scheduler) -> APIRouter:
         try:
             await scheduler.set_numbers(changes.numbers)
         except ValueError as error:
-            raise HTTPException(422, f"{error}.") from error
+            raise HTTPException(422, sentence(error)) from error
 
     return router

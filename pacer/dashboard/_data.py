@@ -10,8 +10,9 @@ from sse_starlette import EventSourceResponse
 
 from pacer import JobState, Scheduler
 from pacer.dashboard._models import ArgumentsData, JobPageData, NumberData
+from pacer.dashboard._problems import sentence
 from pacer.dashboard._reading import Watch
-from pacer.dashboard._stream import live
+from pacer.dashboard._stream import stream_readings
 
 _PAGE = 50
 
@@ -23,7 +24,7 @@ def data_routes(scheduler: Scheduler, watch: Watch) -> APIRouter:
     @router.get("/live", response_class=EventSourceResponse)
     async def live_readings(job: str | None = None) -> EventSourceResponse:
         scheduler.utc(0.0)  # while the answer can still be another one
-        return EventSourceResponse(live(watch, job))
+        return stream_readings(watch, job)
 
     @router.get("/jobs")
     async def jobs(
@@ -36,7 +37,7 @@ def data_routes(scheduler: Scheduler, watch: Watch) -> APIRouter:
         try:
             found = await scheduler.jobs(*state, task=task, key=key, limit=limit, after=after)
         except ValueError as error:
-            raise HTTPException(422, f"{error}.") from error
+            raise HTTPException(422, sentence(error)) from error
         return JobPageData.model_validate(found)
 
     @router.get("/numbers")

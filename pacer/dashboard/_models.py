@@ -73,7 +73,7 @@ class WholeJobData(JobData):
     batch_id: Label | None
     expires_at: datetime | None
     worker: Label | None
-    cost: Mapping[str, float]
+    cost: Mapping[Label, float]
     message: Whole
     error: Whole
 

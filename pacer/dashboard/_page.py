@@ -68,7 +68,7 @@ class _File:
 
     def answer(self, known: str | None) -> Response:
         headers = {"ETag": self._tag, "Cache-Control": "private, no-cache"}
-        if known == self._tag:
+        if known and self._tag in (tag.strip().removeprefix("W/") for tag in known.split(",")):
             return Response(status_code=304, headers=headers)
         return Response(self._content, media_type=self._kind, headers=headers)
 

@@ -23,6 +23,12 @@ def answer_problems(app: FastAPI) -> None:
         app.add_exception_handler(kind, answer)
 
 
+def sentence(error: Exception) -> str:
+    """What an error says, for people."""
+    text = str(error).rstrip(".")
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 async def _not_retryable(request: Request, error: Any) -> JSONResponse:
     return problem(409, "not-retryable", f"The job cannot be run again: {error.reason}.")
 
