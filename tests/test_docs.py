@@ -69,7 +69,7 @@ WITH_A_TEST_OF_ITS_OWN = {
     "many_hosts/pace",
     "many_hosts/upstream",
     "observing/logging_app",
-    "periodic/calendar",
+    "periodic/reports",
     "observing/metrics_app",
     "observing/structlog_setup",
     "observing/tracing_app",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import anyio
 import anyio.to_thread
@@ -16,6 +17,8 @@ from pacer._worker import Worker
 from pacer.alerts._alert import Alert, AlertMessage
 from pacer.alerts._watch import Watch
 
+# Errors of HTTP clients name the address, and whoever knows that of a webhook can write to it.
+_URL = re.compile(r"(\b\w+://)(?:[^\s/'\"@]*@)?([^\s/'\"?#]*)[^\s'\"]*")
 TRIES = 5
 RETRY_IN = 30.0
 
@@ -54,7 +57,7 @@ class Sender:
                 return None
         except (Exception, BaseExceptionGroup, anyio.get_cancelled_exc_class()) as error:
             await pass_on_cancellation(error, before)
-            return one_line(error)
+            return _URL.sub(r"\1\2...", one_line(error))
         return f"did not return within {self._alert.timeout:g} s"
 
     async def _call_function(self, message: AlertMessage) -> None:

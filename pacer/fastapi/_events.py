@@ -15,11 +15,11 @@ import attrs
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from pacer import NotRunningError, Scheduler, StoreError, Subscription
-from pacer.events import PartMisbehaved, QueueTakenOver, StoreFailed
+from pacer.events import AlertFailed, AlertSent, PartMisbehaved, QueueTakenOver, StoreFailed, TicksMissed
 from pacer.fastapi._models import StatusView
 
 # For those who run the server, not for its clients: they may name paths and internals.
-_FOR_OPERATORS = (PartMisbehaved, QueueTakenOver, StoreFailed)
+_FOR_OPERATORS = (AlertFailed, AlertSent, PartMisbehaved, QueueTakenOver, StoreFailed, TicksMissed)
 # Seconds that a stream gets to end by itself when the server stops.
 _FAREWELL = 1.0
 _WORD_START = re.compile(r"(?<!^)(?=[A-Z])")

@@ -270,6 +270,26 @@ async def test_a_function_that_raises_is_called_again_and_given_up() -> None:
     assert told.at == calls[:1], "the other alert had to wait"
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://hooks.example.com/services/T0/secret", "https://hooks.example.com..."),
+        ("http://user:secret@127.0.0.1:8080/?token=secret", "http://127.0.0.1:8080..."),
+        ("smtp://secret@mail", "smtp://mail..."),
+    ],
+)
+async def test_the_address_of_a_webhook_is_told_to_nobody(url: str, shown: str) -> None:
+    recorder = Recorder()
+
+    async def broken(message: AlertMessage) -> None:
+        msg = f"Client error '404 Not Found' for url '{url}', more at {url}"
+        raise OSError(msg)
+
+    await paused_with(recorder, Alert(PausedFor(0), broken), seconds=5)
+    problem = recorder.of(events.AlertFailed)[0].problem
+    assert problem == f"OSError: Client error '404 Not Found' for url '{shown}', more at {shown}"
+
+
 async def test_a_function_that_fails_once_is_called_again() -> None:
     messages, recorder = list[AlertMessage](), Recorder()
 

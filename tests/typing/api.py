@@ -23,6 +23,7 @@ from pacer import (
     CurrentJob,
     Enqueuer,
     Estimate,
+    Every,
     Job,
     JobRecord,
     JobState,
@@ -39,6 +40,18 @@ from pacer import (
     Throttled,
     call,
     current_job,
+)
+from pacer.alerts import (
+    Alert,
+    AlertMessage,
+    Condition,
+    Finding,
+    HeldFor,
+    JobEnded,
+    Look,
+    OldestWaiting,
+    PausedFor,
+    QueueFull,
 )
 from pacer.backoff import (
     CappedDoublings,
@@ -502,3 +515,79 @@ async def post(document: str, scheduler: SchedulerDep) -> ReceiptView:
 
 version: str = pacer.__version__
 costs: Mapping[str, float] = JobRecord("id", "task").cost
+
+
+# -- alerts ----------------------------------------------------------------------------------------------------------
+
+conditions: Sequence[Condition] = (
+    QueueFull(),
+    HeldFor(timedelta(minutes=5)),
+    PausedFor(3600),
+    OldestWaiting(600),
+    JobEnded("dead", JobState.FAILED),
+)
+
+
+class LongWait:
+    def check(self, look: Look, before: Finding | None) -> Finding | None:
+        return None if look.status.estimate is None else Finding(text="", since=look.now, fields={"a": 1.5, "b": None})
+
+
+async def tell(message: AlertMessage) -> None:
+    assert_type(message.since, datetime)
+    assert_type(message.to_json(), dict[str, Any])
+
+
+def tell_plainly(message: AlertMessage) -> None: ...
+
+
+def tell_nothing() -> None: ...
+
+
+with_alerts = Scheduler(
+    alerts=[
+        Alert(LongWait(), tell, pacing=MinInterval(1800) & OpeningHours("07:00", "22:00"), remind=True),
+        Alert(QueueFull(), tell_plainly, name="full", resolved=False, timeout=timedelta(seconds=5)),
+        Alert(QueueFull(), tell_nothing),  # type: ignore[arg-type]
+        Alert(600, tell),  # type: ignore[arg-type]
+    ]
+)
+
+# -- periodic jobs ---------------------------------------------------------------------------------------------------
+
+periodic = Scheduler()
+assert_type(periodic.every(60), Every)
+assert_type(periodic.every(timedelta(minutes=1), missed="all", name="x", priority=3, retry=None), Every)
+assert_type(periodic.every(cron="0 7 * * mon-fri", tz="Europe/Berlin", missed="skip", unique="x"), Every)
+periodic.every()  # type: ignore[call-overload]
+periodic.every(60, cron="* * * * *")  # type: ignore[call-overload]
+periodic.every(60, missed="never")  # type: ignore[call-overload]
+periodic.every(60, wrong=1)  # type: ignore[call-overload]
+
+
+@periodic.every(60)
+async def without_arguments() -> int:
+    return 1
+
+
+@periodic.every(60)
+async def with_defaults(days: int = 1) -> None: ...
+
+
+@periodic.every(60)  # type: ignore[type-var]
+async def with_arguments(folder: str, *, days: int) -> None: ...
+
+
+@periodic.every(60)
+@periodic.task(name="both")
+def in_a_thread() -> None: ...
+
+
+periodic.every(60).call(with_arguments, "tmp", days=3)
+periodic.every(60).call(with_arguments, "tmp")  # type: ignore[call-arg]
+periodic.every(60).call(with_arguments, 3, days=3)  # type: ignore[arg-type]
+
+
+async def uses_periodic() -> None:
+    assert_type(await without_arguments(), int)
+    assert_type([one.next for one in await periodic.periodic()], list[datetime])
