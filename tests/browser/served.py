@@ -129,7 +129,8 @@ class Site:
         self._serving = self._portal.start_task_soon(self._server.serve, [listener])
         until(lambda: self._server.started or self._serving.done())
         if not self._server.started:
-            self._serving.result()
+            self._running.close()
+            raise RuntimeError("the site does not start; the log says why")
 
     def stop(self) -> None:
         """End it, as at a restart of the application."""
@@ -175,7 +176,10 @@ def served(site: Site) -> Iterator[Site]:
 
 
 def leave_running(db: Path, *job_ids: str) -> None:
-    """Have a process start these jobs, three at most, and be killed in the middle of all of them."""
+    """Have a process start these jobs, three at most, and be killed in the middle of all of them.
+
+    The site that comes after it needs the parts `AT_ONCE`.
+    """
     command = [sys.executable, "-m", "browser.crashing", db, *job_ids]
     with subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
