@@ -77,6 +77,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 # Where a value stands: a format with what goes into it. The first of these may be the place of the value around it. It
 # becomes text only in an error message, because nearly all values are accepted.
 _Place = tuple[Any, ...]
+_KEY = "%s[%r]"
 
 
 def _dump(value: Any, where: _Place) -> str:
@@ -103,13 +104,13 @@ def _check(value: Any, where: _Place) -> None:
         _check_text(value, where)
     elif kind is list:
         for index, item in enumerate(value):
-            _check(item, ("%s[%r]", where, index))
+            _check(item, ("%s[%d]", where, index))
     elif kind is dict:
         for name, item in value.items():
             if type(name) is not str:
-                _refuse(where, f"has the key {name!r}; JSON keys are str")
+                _refuse(where, f"has a key of type {type(name).__name__}; JSON keys are str")
             _check_text(name, where)
-            _check(item, ("%s[%r]", where, name))
+            _check(item, (_KEY, where, name))
     else:
         hint = "; pass a list" if isinstance(value, tuple | set | frozenset) else ""
         _refuse(where, f"is of type {kind.__name__}, which JSON does not have{hint}")
@@ -133,6 +134,8 @@ def _check_text(value: str, where: _Place) -> None:
 
 
 def _text(where: _Place) -> str:
+    if where[0] == _KEY and not where[2].isidentifier():  # it may be part of what is secret, as an address is
+        return f"{_text(where[1])}[...]"
     text: str = where[0] % tuple(_text(one) if isinstance(one, tuple) else one for one in where[1:])
     return text
 

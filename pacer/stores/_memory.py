@@ -47,7 +47,7 @@ class MemoryStore:
     )
     clock: Callable[[], float] | None = attrs.field(default=None, kw_only=True)
     codec: InProcessCodec = attrs.field(init=False, factory=InProcessCodec)
-    _queues: dict[str, QueueData] = attrs.field(init=False, factory=dict)
+    _queues: dict[str, QueueData] = attrs.field(init=False, factory=dict, repr=False)
 
     async def queues(self) -> Sequence[QueueInfo]:
         """The queues that there are, by name."""
