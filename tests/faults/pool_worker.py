@@ -60,6 +60,7 @@ class Plan:
         lease: Of its store, in seconds.
         takes: Seconds that a job takes.
         moody: Whether some runs fail or are throttled.
+        every: Seconds from one periodic job to the next; 0 for none.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Plan:
     lease: float = LEASE
     takes: float = 0.01
     moody: bool = False
+    every: float = 0.0
 
     def by_way_of(self, port: int) -> str:
         """The address, with another port."""
@@ -166,6 +168,8 @@ def make_scheduler(plan: Plan, **more: Any) -> tuple[Scheduler, Any]:
         log.write("ended", job)
         return number
 
+    if plan.every:
+        scheduler.every(plan.every, name="tick", missed="all").call(work, 0)
     return scheduler, work
 
 
