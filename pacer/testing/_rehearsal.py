@@ -31,7 +31,7 @@ opened: list[Rehearsal] = []
 """The rehearsals whose blocks have not ended, for the pytest plugin."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Rehearsal:
     """A scheduler in a test. Made by `rehearse` and `fast`.
 
@@ -41,6 +41,9 @@ class Rehearsal:
     _scheduler: Scheduler
     _tap: Tap = attrs.field(init=False)
     _log: Log = attrs.field(init=False, factory=Log)
+
+    def __repr__(self) -> str:
+        return f"<Rehearsal of the queue {self.name!r}: {len(self._log.enqueued)} jobs enqueued>"
 
     @property
     def name(self) -> str:
@@ -122,6 +125,7 @@ class Rehearsal:
             AssertionError: There are none, or not as many. It says what was enqueued instead, and what is different.
             TypeError: An attribute that there is not.
         """
+        __tracebackhide__ = True  # pytest then shows the line of the test
         wanted = self._wanted(task, args, kwargs, options)
         found = [job for job in self._log.enqueued if wanted.matches(job)]
         if len(found) == times or (times is None and found):
@@ -150,6 +154,7 @@ class Rehearsal:
         Raises:
             AssertionError: There are some; it names them.
         """
+        __tracebackhide__ = True  # pytest then shows the line of the test
         wanted = self._wanted(task, args, kwargs, options)
         found = [job for job in self._log.enqueued if wanted.matches(job)]
         if found:
@@ -209,6 +214,7 @@ class Rehearsal:
                 traceback; `JobError` if it has raised nothing (a time-out, a crash); `AssertionError` if a strategy
                 misbehaved.
         """
+        __tracebackhide__ = True
         if timeout is None:
             timeout = _LONGEST_REAL_DRAIN if virtual_clock() is None else _LONGEST_VIRTUAL_DRAIN
         await self._check_drainable()

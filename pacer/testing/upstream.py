@@ -198,7 +198,7 @@ class ScriptedUpstream:
     then: Answer | None = attrs.field(default=None, kw_only=True)
     pause: float = attrs.field(default=0.0, converter=seconds, validator=not_negative, kw_only=True)
     strict: bool = attrs.field(default=False, kw_only=True)
-    calls: list[UpstreamCall] = attrs.field(init=False, factory=list)
+    calls: list[UpstreamCall] = attrs.field(init=False, factory=list, repr=False)
     """All requests, in the order in which they came."""
     _used: int = attrs.field(init=False, default=0)
     _unexpected: int = attrs.field(init=False, default=0)
@@ -243,6 +243,7 @@ class ScriptedUpstream:
         Raises:
             AssertionError: It says which.
         """
+        __tracebackhide__ = True  # pytest then shows the line of the test
         problems = [
             f"request {number} came {call.too_soon:g} s too soon, at {call.at:g} s: {call.why}"
             for number, call in enumerate(self.calls, 1)
@@ -261,6 +262,7 @@ class ScriptedUpstream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        __tracebackhide__ = True
         if kind is None:
             self.verify()
 
