@@ -14,7 +14,8 @@ import attrs
 from hypothesis import strategies as st
 
 from pacer._errors import LeaseLostError, QueueFullError
-from pacer._job import ONE_REQUEST, JobRecord, Outcome, OutcomeKind, Retry
+from pacer._job import ONE_REQUEST, JobRecord, JobState, Outcome, OutcomeKind, Retry
+from pacer._overview import Listing
 from pacer._rules import Rules
 from pacer.backoff import ConstantBackoff, ExponentialBackoff
 from pacer.estimators import MovingAverage
@@ -66,6 +67,9 @@ OPERATIONS = st.one_of(
     st.tuples(st.just("beat"), st.sampled_from(WORKERS)),
     st.tuples(st.just("recover"), st.sampled_from(WORKERS)),
     st.tuples(st.just("cancel"), st.sampled_from(WORKERS), st.sampled_from(IDS)),
+    st.tuples(
+        st.just("rerun"), st.sampled_from(WORKERS), st.lists(st.sampled_from(IDS), min_size=1, max_size=3, unique=True)
+    ),
     st.tuples(st.just("expire"), st.sampled_from(WORKERS)),
     st.tuples(st.just("reopen"), st.sampled_from(WORKERS)),
     st.tuples(st.just("pause"), st.booleans()),
@@ -145,6 +149,11 @@ class Bench:
     async def cancel(self, worker: str, job_id: str) -> Any:
         return await self.ledgers[worker].cancel(job_id)
 
+    async def rerun(self, worker: str, job_ids: Sequence[str]) -> Any:
+        rerun = await self.ledgers[worker].rerun(job_ids)
+        full = None if rerun.full is None else rerun.full.args
+        return [facts(record) for record in rerun.jobs], rerun.refused, [one.id for one in rerun.dropped], full
+
     async def expire(self, worker: str) -> Any:
         """Whoever has taken them out tells of them: each job is told of once."""
         expired = await self.ledgers[worker].expire()
@@ -177,6 +186,22 @@ class Bench:
             [await ledger.position(job_id) for job_id in IDS],
             await ledger.batch("x"),
         )
+
+    async def lists(self, worker: str) -> Any:
+        """All that people see of it, too."""
+        pages = {state: await self._pages(worker, state) for state in JobState}
+        return pages, await self.ledgers[worker].tally(2), await self.ledgers[worker].history(0)
+
+    async def _pages(self, worker: str, state: JobState) -> list[Any]:
+        """All jobs in this state, two at a time."""
+        seen: list[Any] = []
+        listing = Listing(state=state, limit=2)
+        while True:
+            page = await self.ledgers[worker].listed(listing)
+            seen += [(mark, facts(record)) for mark, record in page.jobs]
+            if page.after is None:
+                return seen
+            listing = attrs.evolve(listing, after=page.after)
 
 
 def facts(record: JobRecord) -> tuple[Any, ...]:
@@ -248,3 +273,6 @@ async def compare(memory: Bench, other: Bench, operations: Sequence[Sequence[Any
         assert found == expected, operation
         worker = WORKERS[number % 2]
         assert await other.seen(worker) == await memory.seen(worker), operation
+        if number % 8 == 7:
+            assert await other.lists(worker) == await memory.lists(worker), operation
+    assert await other.lists("a") == await memory.lists("a")
