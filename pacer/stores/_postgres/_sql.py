@@ -167,7 +167,7 @@ ENDED: Final = (
 )
 TALLY: Final = f"""
 SELECT s.state, (SELECT count(*) FROM (
-    SELECT {_ENDED} AND state = s.state ORDER BY ended_at, seq LIMIT %(most)s::bigint
+    SELECT {_ENDED} AND state = s.state ORDER BY ended_at DESC, seq DESC LIMIT %(most)s::bigint
 ) AS one) FROM unnest(%(states)s::text[]) AS s (state)
 """
 MINUTES: Final = (

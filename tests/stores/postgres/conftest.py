@@ -12,6 +12,8 @@ import pytest
 from pacer.stores._postgres._backend import PostgresBackend
 from pacer.stores._postgres._target import Target
 
+ROLE_PASSWORD = "never-to-be-shown"
+
 
 @attrs.frozen
 class Place:
@@ -37,6 +39,15 @@ def place(postgres, postgres_schema) -> Place:
     return Place(postgres.dsn, postgres_schema)
 
 
+@pytest.fixture
+def role(place):
+    """A role that may connect, and nothing more; and the DSN with which it does."""
+    name = f"role {place.schema}"
+    quoted = '"' + name.replace('"', '""') + '"'
+    place.ask(f"CREATE ROLE {quoted} LOGIN PASSWORD '{ROLE_PASSWORD}'")
+    return quoted, psycopg.conninfo.make_conninfo(place.dsn, user=name, password=ROLE_PASSWORD)
+
+
 Make = Callable[..., PostgresBackend]
 
 
@@ -45,8 +56,8 @@ def make(place) -> Iterator[Make]:
     """Makes backends of one queue, by the worker's name."""
     made = []
 
-    def backend(worker: str, queue: str = "default", **settings: Any) -> PostgresBackend:
-        made.append(PostgresBackend(place.target(**settings), queue, worker))
+    def backend(worker: str, queue: str = "default", *, guest: bool = False, **settings: Any) -> PostgresBackend:
+        made.append(PostgresBackend(place.target(**settings), queue, worker, guest=guest))
         return made[-1]
 
     yield backend

@@ -6,21 +6,23 @@ import math
 from collections.abc import Callable
 
 import pytest
-from backend_contract import BEFORE_ALL, came, commit, content, ended, job, opened, started
+from backend_contract import BEFORE_ALL, back, came, commit, content, ended, failed, job, opened, started
 
+from pacer._overview import Mark
 from pacer.stores._postgres._backend import PostgresBackend
 from pacer.stores._server._backend import FRONT, Place
 
 MANY = 20_000
 
-# As many again of each kind: ready, delayed, expiring, ended; their statistics are not known.
+# As many again of each kind: ready, delayed, expiring, ended well or not; their statistics are not known.
 FILL = """
 INSERT INTO <schema>.pacer_jobs (queue, id, seq, state, sort_key, arrival, place, due, created_at, ready_at, ended_at,
     expires_at, lease_until, delay, retry_delay, fence, priority, failures, throttles, recoveries, cancel_requested,
     task, message, error, payload, batch_id, unique_key)
-SELECT q.id, $1 || n, n, CASE WHEN $1 = 'ended' THEN 'succeeded' ELSE 'queued' END, n,
-    CASE WHEN $1 <> 'ended' THEN n END, CASE WHEN $1 = 'ready' THEN n END, CASE WHEN $1 = 'due' THEN n END, n, n,
-    CASE WHEN $1 = 'ended' THEN n END, CASE WHEN $1 = 'ready' THEN 1e9 + n END, 0, 0, 0, 0, 0, 0, 0, 0, false,
+SELECT q.id, $1 || n, n, CASE $1 WHEN 'ended' THEN 'succeeded' WHEN 'failed' THEN 'failed' ELSE 'queued' END, n,
+    CASE WHEN $1 IN ('ready', 'due') THEN n END, CASE WHEN $1 = 'ready' THEN n END, CASE WHEN $1 = 'due' THEN n END,
+    n, n, CASE $1 WHEN 'ended' THEN n WHEN 'failed' THEN n + 1e6 END,
+    CASE WHEN $1 = 'ready' THEN 1e9 + n END, 0, 0, 0, 0, 0, 0, 0, 0, false,
     'work', '', '', '[]', $1 || n % 1000, $1 || n
 FROM <schema>.pacer_queues q, generate_series(10, 9 + $2::integer) n WHERE q.name = 'default'
 """
@@ -44,11 +46,22 @@ def write(backend: PostgresBackend) -> None:
     backend.prune(math.inf, 3)
 
 
+def again(backend: PostgresBackend) -> None:
+    """One has failed, and is enqueued again."""
+    one = job(4, id="again")
+    commit(backend, came(one))
+    commit(backend, failed(one))
+    commit(backend, back(failed(one).job, 5), minutes=[(7, 1, 0.5, 0.5, 0, 1, 0, 0)])
+    commit(backend, ended(one, at=0.5))
+    backend.prune(math.inf, 1)
+
+
 QUESTIONS: dict[str, Callable[[PostgresBackend], object]] = {
     "load": content,
     "load with the lock": lambda one: (one.load(None, lock=True), one.unlock()),
     "load what is known": lambda one: one.load(one.load(None, lock=False).head.version, lock=False),
     "write": write,
+    "run again": again,
     "in_order": lambda one: one.in_order((MANY / 2, 0), FRONT),
     "named": lambda one: one.named(50),
     "ahead_of": lambda one: one.ahead_of((30.0, 0)),
@@ -61,6 +74,15 @@ QUESTIONS: dict[str, Callable[[PostgresBackend], object]] = {
     "ahead_of one of the last": lambda one: one.ahead_of((MANY - 5.0, 0)),
     "kinds": lambda one: one.kinds(),
     "of_kind": lambda one: one.of_kind("other", None, 10),
+    "waiting": lambda one: one.waiting(None, 50),
+    "waiting further back": lambda one: one.waiting(Mark(0, MANY / 2, 0), 50),
+    "waiting, the last that are ready": lambda one: one.waiting(Mark(0, MANY - 5.0, 0), 50),
+    "waiting, delayed ones": lambda one: one.waiting(Mark(1, MANY / 2, 0), 50),
+    "ended well": lambda one: one.ended("succeeded", None, 50),
+    "ended badly, before": lambda one: one.ended("failed", Mark(0, 1e6 + MANY / 2, 0), 50),
+    "ended as none has": lambda one: one.ended("stale", None, 50),
+    "tally": lambda one: one.tally(50),
+    "minutes": lambda one: one.minutes(0),
     "batch": lambda one: one.batch("ready7"),
     "promote": lambda one: one.promote(20.0),
     "prune": lambda one: one.prune(math.inf, 10),
@@ -80,7 +102,7 @@ def asked(make) -> PostgresBackend:
 
 
 def test_no_question_reads_more_than_it_gives(asked, place):
-    for kind in ("ready", "due", "ended"):
+    for kind in ("ready", "due", "ended", "failed"):
         place.ask(FILL, kind, str(MANY))
     place.ask(COUNT, MANY)
     process = asked._session.connect().info.backend_pid
