@@ -173,6 +173,8 @@ class Announcer:
 
     def headers(self) -> Mapping[str, str] | None:
         """What the observers give along with a job that is being enqueued; None for nothing."""
+        if not self._givers:
+            return None
         found = dict[str, str]()
         for observer in self._givers:
             try:

@@ -15,6 +15,7 @@ import attrs
 from pacer import events
 from pacer._arrivals import announce_arrivals
 from pacer._errors import LeaseLostError, NotEncodableError, NotRunningError, TakenOverError
+from pacer._guard import Guard
 from pacer._job import JobRecord, JobState, Outcome, OutcomeKind
 from pacer._next_claim import NextClaim
 from pacer._rules import Rules
@@ -63,11 +64,13 @@ class Worker:
     runner: Runner = attrs.field(init=False)
     _upcoming: Upcoming = attrs.field(init=False)
     _next_claim: NextClaim = attrs.field(init=False)
+    _guard: Guard = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.runner = Runner(self.ledger, self.codec, self.registry, self.announce)
         self._upcoming = Upcoming(self.ledger.now)
         self._next_claim = NextClaim(self.ledger, ends_count=not self.rules.starts_ahead)
+        self._guard = self.rules.guard  # one for all numbers that the rules may have
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -439,8 +442,8 @@ class Worker:
 
     def report_faults(self) -> None:
         """Tell of strategies that misbehaved since the last time."""
-        if self.rules.guard.faults:
-            for fault in self.rules.guard.take_faults():
+        if self._guard.faults:
+            for fault in self._guard.take_faults():
                 self.announce(events.PartMisbehaved(self.ledger.now(), fault.part, fault.question, fault.problem))
 
     def store_failed(self, action: str, error: Exception) -> None:

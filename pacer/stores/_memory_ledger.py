@@ -42,7 +42,8 @@ class MemoryLedger:
     @property
     def rules(self) -> Rules:
         """On the queue's clock, with the numbers that a person has set."""
-        return self._given.tuned(self._data.state)
+        state = self._data.state
+        return self._given.tuned(state) if state.numbers else self._given  # asked several times a job
 
     @property
     def heartbeat(self) -> float | None:
@@ -183,14 +184,15 @@ class MemoryLedger:
         record.ready_at = now + record.delay
         if record.expires is not None:
             record.expires_at = now + record.expires
-        record.sort_key, data.state = self.rules.place(data.state, record)
+        rules = self.rules
+        record.sort_key, data.state = rules.place(data.state, record)
         data.jobs[record.id] = record
         if record.unique is not None:
             data.unique[record.unique] = record
         if record.batch_id is not None:
             data.batches.setdefault(record.batch_id, []).append(record)
         position = data.waiting.add(record, now)
-        data.state = self.rules.promised(data.state, record, position, lambda: self._snapshot(now))
+        data.state = rules.promised(data.state, record, position, lambda: self._snapshot(now))
         self._tell()
         return position
 
