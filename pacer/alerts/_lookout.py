@@ -10,6 +10,7 @@ import anyio.abc
 import attrs
 
 from pacer import events
+from pacer._errors import TakenOverError
 from pacer._job import JobRecord, JobState
 from pacer._overview import Listing
 from pacer._signals import Pulse
@@ -72,6 +73,9 @@ class Lookout:
                     for watch, message in await self._look(worker, watches):
                         watch.sending = True
                         task_group.start_soon(senders[watch.alert.name].send, watch, message)
+                except TakenOverError as error:  # those who took it over look from now on
+                    worker.announce(events.QueueTakenOver(worker.ledger.now(), error.queue, str(error)))
+                    return
                 except Exception as error:
                     worker.store_failed("alerts", error)
                 await anyio.sleep(LEAST_PAUSE)

@@ -245,6 +245,20 @@ async def test_pacing_can_be_a_calendar() -> None:
     assert [message.at.strftime("%H:%M") for message in told.messages] == [opens]
 
 
+@on_every_store
+async def test_who_took_the_queue_over_looks_from_then_on(make: MakeStore) -> None:
+    store, before, after, recorder = shared(make()), Told(), Told(), Recorder()
+    async with Scheduler(store=store, alerts=[Alert(PausedFor(5), before)], observers=[recorder]):
+        await anyio.sleep(30)
+        again = Scheduler(store=store, alerts=[Alert(PausedFor(5), after)], pacing=FixedPause(1), takeover=True)
+        async with again as scheduler:
+            await scheduler.pause()
+            await anyio.sleep(100)
+    assert (before.states, after.states) == ([], [True])
+    assert 1 <= len(recorder.of(events.QueueTakenOver)) <= 2
+    assert recorder.of(events.StoreFailed) == []
+
+
 # -- functions that misbehave ----------------------------------------------------------------------------------------
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -13,11 +13,13 @@ import attrs
 import pytest
 from pool import Pool, pool
 from pool_worker import Plan, make_scheduler
+from servers import Server
 
 from pacer import JobState
 
 EVERY = 0.2
 KILLS = 40
+SKEWS = (0.0, 3600.0, -3600.0, 0.0)
 
 
 @pytest.fixture
@@ -42,23 +44,26 @@ async def all_jobs(plan: Plan) -> dict[str, JobState]:
                 return found
 
 
-def kill_at_random(workers: Pool, skews: tuple[float, ...]) -> None:
-    random = Random(KILLS)
+def start(workers: Pool, skews: Sequence[float]) -> None:
     workers.plan = attrs.evolve(workers.plan, every=EVERY, produces=False)
-    for _ in range(4):
-        workers.start(skew=random.choice(skews))
+    for skew in itertools.islice(itertools.cycle(skews), 4):
+        workers.start(skew=skew)
     workers.wait_for("settled", 3)
-    for _ in range(KILLS):
+
+
+def kill_at_random(workers: Pool, kills: int, skews: Sequence[float]) -> None:
+    random = Random(kills)
+    for _ in range(kills):
         workers.linger(random.randint(1, 4), seconds=random.uniform(0.0, 0.3))
         workers.kill(random.choice(workers.alive))
         workers.start(skew=random.choice(skews))
     workers.now()
     workers.wait_for("settled", 5)
-    workers.end()
 
 
 def check(workers: Pool) -> None:
     """One job for each time, and none is left out."""
+    workers.end()
     states = anyio.run(all_jobs, workers.plan)
     assert set(states.values()) == {JobState.SUCCEEDED}
     times = sorted(datetime.fromisoformat(job.removeprefix("every:tick:")) for job in states)
@@ -67,12 +72,17 @@ def check(workers: Pool) -> None:
     assert max(steps) - timedelta(microseconds=2) <= timedelta(seconds=EVERY) <= min(steps) + timedelta(microseconds=2)
 
 
-def test_on_a_server_there_is_one_job_for_each_time(workers: Pool) -> None:
-    """The clocks of some of the processes are an hour off; that changes nothing."""
-    kill_at_random(workers, (0.0, 3600.0, -3600.0))
+def test_on_a_server_there_is_one_job_for_each_time(workers: Pool, server: Server) -> None:
+    """The server is killed, too. The clocks of some of the processes are an hour off; that changes nothing."""
+    start(workers, SKEWS)
+    kill_at_random(workers, KILLS // 2, SKEWS)
+    server.kill()
+    server.start()
+    kill_at_random(workers, KILLS // 2, SKEWS)
     check(workers)
 
 
 def test_on_a_file_there_is_one_job_for_each_time(sqlite_workers: Pool) -> None:
-    kill_at_random(sqlite_workers, (0.0,))
+    start(sqlite_workers, (0.0,))
+    kill_at_random(sqlite_workers, KILLS, (0.0,))
     check(sqlite_workers)

@@ -390,3 +390,35 @@ async def test_a_pace_holds_for_periodic_jobs_as_for_others() -> None:
         began = anyio.current_time()
         await anyio.sleep(100)
     assert runs == pytest.approx([10, 35, 60, 85], abs=0.01)
+
+
+@on_every_store
+async def test_who_took_the_queue_over_enqueues_from_then_on(make: MakeStore) -> None:
+    store, before, after = shared(make()), Recorder(), Recorder()
+
+    def one(recorder: Recorder, **settings: Any) -> Scheduler:
+        found = Scheduler(store=store, observers=[recorder], **settings)
+        found.task(nothing, name="nothing")
+        found.every(100).call(nothing)
+        return found
+
+    async with one(before):
+        await anyio.sleep(250)
+        async with one(after, pacing=FixedPause(1), takeover=True):
+            await anyio.sleep(300)
+            assert len(enqueued_events(before)) == 2
+        assert enqueued(after) == [0, 100, 200]
+
+
+def enqueued_events(recorder: Recorder) -> list[events.JobEnqueued]:
+    return recorder.of(events.JobEnqueued)
+
+
+async def test_a_guest_enqueues_nothing() -> None:
+    store, recorder = MemoryStore(lease=30), Recorder()
+    async with Scheduler(store=store):
+        guest = Scheduler(store=store, guest=True, observers=[recorder])
+        guest.every(10)(nothing)
+        async with guest:
+            await anyio.sleep(100)
+    assert enqueued_events(recorder) == []
