@@ -9,9 +9,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.responses import JSONResponse
 
-from pacer import ArgumentsUnavailableError, NotRetryableError, TakenOverError
+from pacer import ArgumentsUnavailableError, NotRetryableError, NotRunningError, TakenOverError
 from pacer.fastapi import install_error_handlers
-from pacer.fastapi._problems import problem
+from pacer.fastapi._problems import RECOVERY_TIME, problem
 
 Handler = Callable[[Request, Any], Any]
 
@@ -27,6 +27,11 @@ def sentence(error: Exception) -> str:
     """What an error says, for people."""
     text = str(error).rstrip(".")
     return f"{text[:1].upper()}{text[1:]}."
+
+
+async def _not_running(request: Request, error: Any) -> JSONResponse:
+    detail = "The queue is not running: its application is starting or stopping, or has not started its scheduler."
+    return problem(503, "not-running", detail, retry_after=RECOVERY_TIME)
 
 
 async def _not_retryable(request: Request, error: Any) -> JSONResponse:
@@ -50,6 +55,7 @@ async def _not_understood(request: Request, error: Any) -> JSONResponse:
 
 
 _ANSWERS: dict[type[Exception], Handler] = {
+    NotRunningError: _not_running,
     NotRetryableError: _not_retryable,
     ArgumentsUnavailableError: _no_arguments,
     TakenOverError: _taken_over,

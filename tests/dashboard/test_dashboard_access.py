@@ -13,7 +13,7 @@ from mounted import Page, anybody, client_of, make_scheduler, mounted, sleeper
 from pacer.dashboard import dashboard
 from pacer.fastapi import lifespan
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.asyncio_only]
 
 
 def routes_of(app: FastAPI) -> list[tuple[str, str]]:
@@ -23,7 +23,7 @@ def routes_of(app: FastAPI) -> list[tuple[str, str]]:
     def collect(routes: Any, prefix: str) -> None:
         for route in routes:
             if isinstance(route, APIRoute):
-                found.extend((method, prefix + route.path) for method in route.methods)
+                found.extend((method, prefix + route.path) for method in route.methods or ())
             else:
                 collect(route.original_router.routes, prefix + route.include_context.prefix)
 

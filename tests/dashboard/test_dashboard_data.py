@@ -10,7 +10,7 @@ from pacer import BoundedQueue
 from pacer.backoff import ExponentialBackoff
 from pacer.stores.sqlite import SqliteStore
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.asyncio_only]
 
 
 async def test_a_list_comes_page_by_page_in_the_order_in_which_jobs_start() -> None:

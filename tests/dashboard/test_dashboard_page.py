@@ -13,7 +13,7 @@ from mounted import Page, anybody, client_of, make_scheduler, mounted
 from pacer.dashboard import dashboard
 from pacer.fastapi import lifespan
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.asyncio_only]
 
 STATIC = resources.files("pacer.dashboard") / "static"
 FILES = {file.name: file.read_text(encoding="utf-8") for file in STATIC.iterdir()}

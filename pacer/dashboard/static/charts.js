@@ -8,7 +8,7 @@ const charts = new WeakMap();
 
 export function showCharts(place, minutes, limit) {
   if (!charts.has(place)) {
-    const made = [chart("Jobs started a minute"), chart("Wait of the jobs that started")];
+    const made = [chart("Starts a minute"), chart("Wait before the start")];
     const table = el("tbody");
     place.append(...made.map((one) => one.node), tableOf(table));
     charts.set(place, { made, table });
@@ -51,7 +51,7 @@ function drawStarts(chart, minutes, limit) {
   const legend = [["started", "started"], ["failed", "failed"], ["throttled", "throttled"]];
   showLegend(chart, limit !== null && limit <= scale ? [...legend, ["limit", `limit ${amount(limit)}`]] : legend);
   const total = (name) => minutes.reduce((sum, one) => sum + one[name], 0);
-  const words = [count(total("started"), "job") + " started", `${amount(total("failed"))} failed`, `${amount(total("throttled"))} throttled`];
+  const words = [count(total("started"), "start"), `${amount(total("failed"))} failed`, `${amount(total("throttled"))} throttled`];
   const busiest = minutes.reduce((best, one) => (one.started > best.started ? one : best), minutes[0]);
   const peak = busiest.started ? `; the busiest minute was ${minuteTime(new Date(busiest.at))} with ${busiest.started}` : "";
   say(chart, `${words.join(", ")}${peak}.`);
@@ -68,8 +68,8 @@ function drawWaits(chart, minutes) {
   const started = minutes.reduce((sum, one) => sum + one.started, 0);
   const waited = minutes.reduce((sum, one) => sum + one.started * one.mean_wait, 0);
   say(chart, started
-    ? `They had waited ${duration(waited / started)} on average, and ${duration(Math.max(...minutes.map((one) => one.longest_wait)))} at most.`
-    : "None started.");
+    ? `${duration(waited / started)} on average, and ${duration(Math.max(...minutes.map((one) => one.longest_wait)))} at most.`
+    : "Nothing started.");
 }
 
 function column(index, name, bars) {

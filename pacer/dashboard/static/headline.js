@@ -3,14 +3,17 @@
 import { byId, el, keyed, setAttribute, setText, show } from "./dom.js";
 import { countDown, countUp, now, settle } from "./clock.js";
 import { amount, clockTime, duration, expected, interval, rateUnit } from "./format.js";
-import { cautionsOf, stateOf } from "./state.js";
+import { cautionsOf, startable, stateOf } from "./state.js";
 import { steerable } from "./actions.js";
 
+let stuckSince = null;
 let longest = { why: "", seconds: 0 }; // how long the wait was when it was first seen
 
 export function showHeadline(data) {
   const { status, workers, history, ended, upcoming } = data;
-  const state = stateOf(status, workers);
+  if (!startable(status)) stuckSince = null;
+  else stuckSince ??= performance.now();
+  const state = stateOf(status, workers, stuckSince === null ? 0 : (performance.now() - stuckSince) / 1000);
   show(byId("state"), true);
   setAttribute(byId("state"), "data-tone", state.tone);
   setText(byId("state-word"), state.word);
@@ -55,7 +58,7 @@ function showFacts(status, history) {
   setText(byId("fact-running"), `${amount(status.running)} of ${amount(status.concurrency)}`);
   setText(byId("fact-rate"), rateText(status.rate_limit, history));
   const until = interval(status.estimate);
-  setText(byId("fact-new"), expected(status.estimate));
+  setText(byId("fact-new"), status.paused ? "when resumed" : expected(status.estimate));
   setAttribute(byId("fact-new"), "title", until || null);
   setText(byId("fact-duration"), duration(status.average_duration));
   const oldest = byId("fact-oldest");

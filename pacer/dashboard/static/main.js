@@ -58,6 +58,7 @@ function receive(name, part) {
   if (name === "job") showJob(part);
   if (name === "status") {
     heard = now();
+    document.documentElement.toggleAttribute("data-known", true);
     trouble("");
     showFooter(part);
     noteByHand(part.numbers_by_hand);
@@ -73,7 +74,7 @@ function announce(state) {
   lastWord = state.word;
 }
 
-const LINK = { connecting: "Connecting…", live: "Live", lost: "Connection lost, retrying", refused: "Signed out" };
+const LINK = { connecting: "Connecting…", live: "Live", lost: "Connection lost, retrying", away: "Not available, retrying", refused: "Signed out" };
 
 function link(state, detail) {
   setAttribute(byId("link"), "data-link", state);

@@ -66,9 +66,11 @@ const metaText = (job) => [job.task, job.key === null ? null : `key ${job.key}`,
   .filter((one) => one !== null).map(visible).join(" · ");
 
 let horizon = 1;
+let noTime = "";
 
 function showUpcoming(upcoming, status) {
   horizon = Math.max(1, ...upcoming.map(({ estimate }) => estimate?.high ?? 0));
+  noTime = status?.paused ? "when resumed" : "no time can be named";
   list("upcoming", upcoming, (one) => one.job.id, upcomingRow);
   show(byId("upcoming-more"), status !== undefined && status.pending > upcoming.length);
 }
@@ -92,7 +94,7 @@ function upcomingRow(first) {
     job = next;
     setText(place, job.position === null ? "–" : String(job.position));
     setText(meta, metaText(job));
-    setText(when, estimate ? `starts ${expected(estimate)}` : "no time can be named");
+    setText(when, estimate ? `starts ${expected(estimate)}` : noTime);
     setText(range, interval(estimate));
     show(scale, estimate !== null);
     if (!estimate) return;

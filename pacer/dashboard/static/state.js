@@ -2,9 +2,16 @@
 
 import { capitalised, count } from "./format.js";
 
+const PATIENCE = 10; // seconds in which a worker comes for a job that may start
+
+// Whether a job could start and none runs.
+export const startable = (status) =>
+  status.pending > 0 && status.running === 0 && !status.paused && status.next_start_seconds === 0;
+
 // { word, tone, why, seconds, total, open }: tone is "calm", "pace", "hold" or "alarm". `seconds` are left of `total`; null
 // where no time is certain. `open`: then the next start has a forecast.
-export function stateOf(status, workers) {
+// `stuck`: for so many seconds a job could have started, and none has.
+export function stateOf(status, workers, stuck = 0) {
   const nothing = { seconds: null, total: null, open: false };
   const jobs = count(status.pending, "job waits", "jobs wait");
   if (status.paused) {
@@ -19,6 +26,10 @@ export function stateOf(status, workers) {
     return { ...timed(status.hold_reason, status.hold_seconds), word: "On hold", tone: "hold" };
   }
   if (status.pending && status.waiting_for) return waiting(status, nothing);
+  if (stuck > PATIENCE) {
+    const why = `${jobs} and may start, and no worker takes one. Does one run that knows the function?`;
+    return { ...nothing, word: "Not starting", tone: "alarm", why };
+  }
   if (status.pending || status.running) {
     const why = status.pending ? `${jobs}; the next may start now.` : "Nothing waits.";
     return { ...nothing, word: "Working", tone: "calm", why };

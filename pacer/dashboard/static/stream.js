@@ -6,7 +6,7 @@ const HIDDEN = 5_000; // a page that nobody sees is not read for
 const FIRST_RETRY = 1_000;
 const LAST_RETRY = 15_000;
 
-// on.message(name, data), on.link(state, detail): "connecting", "live", "lost", "refused"
+// on.message(name, data), on.link(state, detail): "live", "lost", "away" (the server says why), "refused"
 export class Live {
   #on;
   #job;
@@ -38,7 +38,7 @@ export class Live {
       this.#hiding = setTimeout(() => {
         this.#hidden = true;
         this.#close();
-        this.#on.link("lost", "Not shown, not updated.");
+        this.#on.link("away", "Not updated while nobody sees the page.");
       }, HIDDEN);
     } else if (this.#hidden) {
       this.#hidden = false;
@@ -113,7 +113,7 @@ export class Live {
   }
 
   #lost(detail = "") {
-    this.#on.link("lost", detail);
+    this.#on.link(detail ? "away" : "lost", detail);
     this.#again(this.#retry);
     this.#retry = Math.min(LAST_RETRY, this.#retry * 1.6);
   }
