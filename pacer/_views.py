@@ -66,8 +66,8 @@ class Status:
     numbers_by_hand: Mapping[str, float]
 
 
-def make_status(name: str, rules: Rules, snapshot: Snapshot, working: bool) -> Status:
-    """Status from a snapshot: everything that can be derived is derived here."""
+def make_status(name: str, rules: Rules, snapshot: Snapshot, working: bool, *, forecast: bool = True) -> Status:
+    """Status from a snapshot: everything that can be derived is derived here. The estimate takes most of the time."""
     queue, now = snapshot.queue, snapshot.now
     rules = rules.tuned(queue)
     newcomer = JobRecord("", "", created_at=now, ready_at=now)
@@ -88,7 +88,7 @@ def make_status(name: str, rules: Rules, snapshot: Snapshot, working: bool) -> S
         hold_reason=queue.hold_reason if held else "",
         next_start_seconds=None if when.at == float("inf") else max(0.0, when.at - now),
         waiting_for=when.reason if when.at > now else "",
-        estimate=forecast_start(rules, snapshot, newcomer, snapshot.waiting + 1),
+        estimate=forecast_start(rules, snapshot, newcomer, snapshot.waiting + 1) if forecast else None,
         average_duration=rules.predict(queue, newcomer).mean,
         oldest_waiting_seconds=None if snapshot.oldest_at is None else max(0.0, now - snapshot.oldest_at),
         working=working,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import attrs
 
-from pacer._job import JobState
+from pacer._job import Estimate, JobState
 from pacer._views import Status
 
 ENDED_SHOWN = 100
@@ -39,7 +39,8 @@ class Look:
 
     Attributes:
         now: The moment.
-        status: As `Scheduler.status` gives it, over all processes.
+        status: As `Scheduler.status` gives it, over all processes; but `status.estimate` is None.
+        forecast: Gives that estimate; `Look.estimate` asks it.
         ready_seconds: How long the job that has waited longest could have started as far as it is concerned: its delay
             and those of its retries do not count. None if no job is ready. Of more than 1000 that are ready, the age
             of the oldest waiting job may stand in.
@@ -51,10 +52,16 @@ class Look:
 
     now: float
     status: Status
+    forecast: Callable[[], Estimate | None] = lambda: None
     ready_seconds: float | None = None
     refused: int = 0
     retry_after: float | None = None
     ended: Sequence[EndedJob] = ()
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """Time until a job enqueued now would start; None if no time can be named. Worked out each time it is asked."""
+        return self.forecast()
 
 
 @attrs.frozen(kw_only=True)

@@ -88,7 +88,8 @@ class Lookout:
         snapshot = await ledger.snapshot()
         look = Look(
             now=snapshot.now,
-            status=make_status(self._queue, worker.rules, snapshot, worker.working),
+            status=make_status(self._queue, worker.rules, snapshot, worker.working, forecast=False),
+            forecast=lambda: make_status(self._queue, worker.rules, snapshot, worker.working).estimate,
             ready_seconds=_ready_seconds(snapshot),
             refused=self._refused,
             retry_after=self._retry_after,

@@ -6,8 +6,9 @@ from typing import Any
 
 import anyio
 import pytest
+from servers import RedisServer
 
-from pacer import Scheduler
+from pacer import Scheduler, StoreUnavailableError, events
 from pacer.alerts import Alert, AlertMessage, JobEnded, PausedFor
 from pacer.protocols import Store
 
@@ -78,3 +79,33 @@ async def looks(scheduler: Scheduler, count: int) -> None:
     began = scheduler._running.worker.ledger.now()
     while scheduler._running.worker.ledger.now() < began + count:
         await anyio.sleep(0.05)
+
+
+async def test_a_store_that_is_away_for_a_while_keeps_nobody_from_being_told_later(redis_prefix: str) -> None:
+    from pacer.stores.redis import RedisStore
+
+    told, away = anyio.Event(), anyio.Event()
+
+    async def tell(message: AlertMessage) -> None:
+        told.set()
+
+    def observe(event: Any) -> None:
+        if isinstance(event, events.StoreFailed) and event.action == "alerts":
+            away.set()
+
+    with RedisServer({"appendfsync": "always"}) as server:
+        store = RedisStore(server.url, prefix=redis_prefix, poll=0.1)
+        alerts = [Alert(PausedFor(0), tell, check_every=1)]
+        async with Scheduler(store=store, alerts=alerts, observers=[observe]) as scheduler:
+            server.kill()
+            with anyio.fail_after(60):
+                await away.wait()
+            server.start()
+            with anyio.fail_after(60):
+                while True:
+                    try:
+                        await scheduler.pause()
+                        break
+                    except StoreUnavailableError:
+                        await anyio.sleep(0.05)
+                await told.wait()

@@ -530,7 +530,7 @@ conditions: Sequence[Condition] = (
 
 class LongWait:
     def check(self, look: Look, before: Finding | None) -> Finding | None:
-        return None if look.status.estimate is None else Finding(text="", since=look.now, fields={"a": 1.5, "b": None})
+        return None if look.estimate is None else Finding(text="", since=look.now, fields={"a": 1.5, "b": None})
 
 
 async def tell(message: AlertMessage) -> None:

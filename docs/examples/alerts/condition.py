@@ -14,7 +14,7 @@ class LongWait:
     seconds: float
 
     def check(self, look: Look, before: Finding | None) -> Finding | None:
-        estimate = look.status.estimate
+        estimate = look.estimate
         if estimate is None or estimate.seconds <= self.seconds:
             return None
         return Finding(
