@@ -61,6 +61,7 @@ REAL_TIME = {"restart/mirror", "simulation/history", "transactions/orders", "tra
 ASYNCIO_ONLY = {"jobs/threads"}  # trio's virtual clock does not wait for threads
 WITH_A_TEST_OF_ITS_OWN = {
     "alerts/webhook",
+    "dashboard/main",
     "feedback/tokens",
     "jobs/throttled",
     "fastapi_app",
