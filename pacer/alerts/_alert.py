@@ -93,7 +93,9 @@ class Alert:
     def _name_of_condition(self) -> str:
         condition: Any = self.when
         if not attrs.has(type(condition)):
-            return repr(condition)[:150]
+            # Where it is in memory is another place in each process.
+            shows: Any = type(condition).__repr__
+            return (type(condition).__name__ if shows is object.__repr__ else repr(condition))[:150]
         values = attrs.astuple(condition, recurse=False)
         shown = ", ".join(f"{one:g}" if isinstance(one, float) else _listed(one) for one in values)
         return f"{type(condition).__name__}({shown})"[:150]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 
 import anyio
@@ -29,8 +30,9 @@ class Sender:
 
     _alert: Alert
     _worker: Worker
-    # A thread cannot be stopped. One that hangs keeps its token, so that there is never more than one of them.
-    _threads: anyio.CapacityLimiter = attrs.field(init=False, factory=lambda: anyio.CapacityLimiter(1))
+    _limiter: anyio.CapacityLimiter = attrs.field(init=False, factory=lambda: anyio.CapacityLimiter(math.inf))
+    _in_thread: bool = attrs.field(init=False, default=False)
+    """A thread is in the function. It cannot be stopped, so it may be there although nobody waits for it any more."""
 
     async def send(self, watch: Watch, message: AlertMessage) -> None:
         """Call the function until it has returned once, a few times at most."""
@@ -66,9 +68,17 @@ class Sender:
             await call(message)  # type: ignore[misc]  # its colour was looked at
             return
 
-        def run() -> tuple[object]:
-            return (call(message),)
+        if self._in_thread:
+            msg = "the call before this one has not returned yet"
+            raise TimeoutError(msg)
 
-        (answer,) = await anyio.to_thread.run_sync(run, abandon_on_cancel=True, limiter=self._threads)
+        def run() -> tuple[object]:
+            self._in_thread = True
+            try:
+                return (call(message),)
+            finally:
+                self._in_thread = False
+
+        (answer,) = await anyio.to_thread.run_sync(run, abandon_on_cancel=True, limiter=self._limiter)
         if inspect.isawaitable(answer):  # of a lambda around a coroutine function
             await answer

@@ -14,7 +14,7 @@ import pytest
 from every_store import MakeStore, on_every_store
 
 from pacer import BoundedQueue, JobRecord, JobState, QueueFullError, Scheduler, events
-from pacer.alerts import Alert, AlertMessage, HeldFor, JobEnded, OldestWaiting, PausedFor, QueueFull
+from pacer.alerts import Alert, AlertMessage, HeldFor, JobEnded, OldestWaiting, PausedFor, QueueFull, _sender
 from pacer.backoff import ConstantBackoff
 from pacer.pacing import FixedPause, MinInterval, OpeningHours
 from pacer.protocols import Store
@@ -375,8 +375,11 @@ async def test_a_plain_function_runs_in_a_thread() -> None:
 
 
 @pytest.mark.real_time
-async def test_a_plain_function_that_hangs_is_given_up_and_never_runs_twice_at_once() -> None:
-    release, calls, failed = threading.Event(), list[str](), anyio.Event()
+async def test_a_plain_function_that_hangs_is_given_up_and_never_runs_twice_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_sender, "RETRY_IN", 0.01)
+    release, calls, given_up, problems = threading.Event(), list[str](), anyio.Event(), list[str]()
 
     def hang(message: AlertMessage) -> None:
         calls.append(message.alert)
@@ -384,17 +387,20 @@ async def test_a_plain_function_that_hangs_is_given_up_and_never_runs_twice_at_o
 
     def observe(event: Any) -> None:
         if isinstance(event, events.AlertFailed):
-            failed.set()
+            problems.append(event.problem)
+            if event.retry_in is None:
+                given_up.set()
 
-    alert = Alert(PausedFor(0), hang, timeout=0.1, pacing=MinInterval(0), remind=True)
     try:
-        async with Scheduler(alerts=[alert], observers=[observe]) as scheduler:
+        async with Scheduler(alerts=[Alert(PausedFor(0), hang, timeout=0.1)], observers=[observe]) as scheduler:
             await scheduler.pause()
             with anyio.fail_after(30):
-                await failed.wait()
+                await given_up.wait()
     finally:
         release.set()
     assert calls == ["PausedFor(0)"]
+    last = "TimeoutError: the call before this one has not returned yet"
+    assert problems == ["did not return within 0.1 s", *[last] * 4]
 
 
 @pytest.mark.real_time

@@ -244,6 +244,17 @@ def test_an_alert_is_named_after_its_condition():
     assert names == ["OldestWaiting(600)", "QueueFull()", "JobEnded(dead, stale)"]
 
 
+def test_an_alert_with_a_condition_of_ones_own_has_the_same_name_in_all_processes():
+    class Plain:
+        def check(self, look: Look, before: Finding | None) -> Finding | None: ...
+
+    class Saying(Plain):
+        def __repr__(self) -> str:
+            return "Saying(3)"
+
+    assert [Alert(Plain(), nobody).name, Alert(Saying(), nobody).name] == ["Plain", "Saying(3)"]
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
