@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 
 from pacer._errors import UnknownJobError
-from pacer._forecast import forecast_start
+from pacer._forecast import OVERTAKERS, forecast_start
 from pacer._job import Estimate, Job, JobRecord, JobState
 from pacer._overview import Listing, Mark
 from pacer._snapshot import LOOK_AHEAD, Snapshot
@@ -121,7 +121,7 @@ def _when(mark: Mark) -> tuple[float, int]:
 async def upcoming_jobs(worker: Worker, limit: int) -> Sequence[Upcoming]:
     """The next jobs and their forecasts."""
     ledger = worker.ledger
-    snapshot = await ledger.snapshot(LOOK_AHEAD)
+    snapshot = await ledger.snapshot(min(limit + OVERTAKERS, LOOK_AHEAD))
     page = await ledger.listed(Listing(state=JobState.QUEUED, limit=limit))
     return [
         Upcoming(view(record, position, ledger.utc, None), forecast_start(worker.rules, snapshot, record, position))
