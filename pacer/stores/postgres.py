@@ -125,7 +125,11 @@ class PostgresStore:
         backend = PostgresBackend(target, queue, worker, guest=guest)
         channel = channel_of(self.schema, queue)
         notices = None if self.pooled else PostgresNotices(target, channel)
-        door = PostgresDoor(self.schema, queue, worker, channel, target.name, timed=self.clock is not None)
+        door = PostgresDoor(
+            *(self.schema, queue, worker, channel, target.name),
+            timed=self.clock is not None,
+            where=lambda: backend.where,
+        )
         async with opened_on_server(
             *(backend, notices, self, queue, rules, worker),
             clock=self.clock,

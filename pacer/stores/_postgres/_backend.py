@@ -19,7 +19,8 @@ from pacer._job import JobState
 from pacer._minutes import Tally
 from pacer._overview import Mark
 from pacer.stores._postgres import _sql, _writing
-from pacer.stores._postgres._columns import Arrays, joined, number_array, text_array
+from pacer.stores._postgres._columns import joined, text_array
+from pacer.stores._postgres._commit import HEAD, Commit, head_values
 from pacer.stores._postgres._migrate import bring_up_to_date, check_current
 from pacer.stores._postgres._privileges import check_guest_privileges, check_privileges, grants_advice, guest_advice
 from pacer.stores._postgres._risks import risks_of
@@ -34,12 +35,9 @@ from pacer.stores._server._backend import (
     JobExistsError,
     Key,
     Loaded,
-    Place,
     Writing,
 )
 
-_HEAD: Final = [field.name for field in attrs.fields(Head)]
-_LONGEST_NOTICE: Final = 8000
 # So many delayed jobs become ready in one statement: it has to end well before the time-out.
 _AT_ONCE: Final = 5000
 _JOBS_TABLE: Final = "pacer_jobs"
@@ -67,6 +65,7 @@ class PostgresBackend:
     _channel: str = attrs.field(init=False)
     _id: int | None = attrs.field(init=False, default=None)
     _risks: Sequence[str] = attrs.field(init=False, default=())
+    _where: str | None = attrs.field(init=False, default=None)
     _token: str = attrs.field(init=False, factory=lambda: secrets.token_hex(8))
     _stamps: int = attrs.field(init=False, default=0)
     _known: tuple[int, str] | None = attrs.field(init=False, default=None)
@@ -100,6 +99,11 @@ class PostgresBackend:
         """What may be lost with the server as it is set up."""
         return self._risks
 
+    @property
+    def where(self) -> str | None:
+        """Which database a guest has connected to, for no eyes; None for a worker, whose row is in it."""
+        return self._where
+
     # -- life --------------------------------------------------------------------------------------------------------
 
     def connect(self) -> None:
@@ -112,6 +116,7 @@ class PostgresBackend:
                 check_privileges(connection, schema, self.name)
             elif check_current(connection, schema, self.name):
                 check_guest_privileges(connection, schema, self.name)
+                ((self._where,),) = connection.execute(f"SELECT {_sql.WHERE}").fetchall()
             else:
                 raise UnknownQueueError(self._queue, self.name, [])
             self._risks = risks_of(connection, self.name)
@@ -126,7 +131,7 @@ class PostgresBackend:
             if head is None:
                 queues = self._session.rows(self._bound(_sql.QUEUES))
                 raise UnknownQueueError(self._queue, self.name, [name for name, _ in queues])
-            create = self._bound(_writing.CREATE, name=self._queue, stamp=self._next_stamp(), **_head_values(head))
+            create = self._bound(_writing.CREATE, name=self._queue, stamp=self._next_stamp(), **head_values(head))
             with self._session.errors():
                 self._session.connect().execute(*create)
         self._number()
@@ -207,59 +212,22 @@ class PostgresBackend:
 
     def _commit(self, writing: Writing, stamp: str) -> Bound:
         """The statement that does all of it."""
-        new = [one for one in writing.changes if one.was is Place.NOWHERE]
-        old = [one for one in writing.changes if one.was is not Place.NOWHERE] if new else writing.changes
-        back = [one for one in old if one.anew]
-        old = [one for one in old if not one.anew] if back else old
-        added = Arrays.inserted(new, "i_") if new else None
-        changed = Arrays.updated(old, "u_") if old else None
-        again = Arrays.replaced(back, "a_") if back else None
-        shape = Shape(
-            mine=self._worker not in writing.workers,
-            workers=bool(writing.workers),
-            changed=None if changed is None else changed.plain,
-            again=again is not None,
-            added=None if added is None else added.plain,
-            unstaged=bool(writing.unstage),
-            minutes=bool(writing.minutes),
-            notice=writing.notice is not None,
-        )
-        statement = self._statements.get(shape)
-        if statement is None:
-            statement = self._statements[shape] = shape.statement(self._target.schema)
-        values = self._values(writing, stamp)
-        for arrays in (added, changed, again):
-            if arrays is not None:
-                values.update(arrays.literals)
-        values["again"] = len(back)
-        return statement.text, statement.bind(values)
-
-    def _values(self, writing: Writing, stamp: str) -> dict[str, Any]:
         assert self._known is not None  # noqa: S101 - write() has looked
+        commit = Commit.of(writing, self._worker)
+        statement = self._statements.get(commit.shape)
+        if statement is None:
+            statement = self._statements[commit.shape] = commit.shape.statement(self._target.schema)
         version, known = self._known
-        values: dict[str, Any] = {
-            **_head_values(writing.head),
+        values = {
+            **commit.values,
+            **head_values(writing.head),
             "queue": self._number(),
             "version": version,
             "stamp": stamp,
             "known_stamp": known,
-            "time": writing.time,
-            "worker": writing.worker,
-            "commit": writing.commit,
             "channel": self._channel,
-            "notice": _fitting(writing.notice),
         }
-        if writing.unstage:
-            values["unstage"] = number_array(writing.unstage)
-        if writing.minutes:
-            values.update(_minutes(writing.minutes))
-        if writing.workers:
-            said = writing.workers.items()
-            values["workers"] = text_array([worker for worker, _ in said])
-            values["until"] = number_array([None if one is None else one[0] for _, one in said])
-            values["tasks"] = text_array([None if one is None else one[1] for _, one in said])
-            values["commits"] = number_array([writing.commit if worker == writing.worker else 0 for worker, _ in said])
-        return values
+        return statement.text, statement.bind(values)
 
     def unlock(self) -> None:
         """Give up the lock, if there is one."""
@@ -366,31 +334,13 @@ def _storable(text: str) -> bool:
     return "\0" not in text and storable_text(text) == text
 
 
-def _fitting(notice: str | None) -> str | None:
-    """The notice, unless it is longer than PostgreSQL takes: an empty one says to look at everything."""
-    return notice if notice is None or len(notice.encode("utf-8", "replace")) < _LONGEST_NOTICE else ""
-
-
 def _key_in(mark: Mark) -> Key:
     """Of the job that it names; people may have changed it."""
     return mark.at, max(-1, min(mark.seq, _LARGEST))
 
 
-def _minutes(minutes: Sequence[Tally]) -> dict[str, Any]:
-    tallies = {int(tally[0]): json.dumps(tally) for tally in minutes}
-    return {
-        "minutes": number_array(list(tallies)),
-        "tallies": text_array(list(tallies.values())),
-        "minute": max(tallies),
-    }
-
-
-def _head_values(head: Head) -> dict[str, Any]:
-    return {name: getattr(head, name) for name in _HEAD}
-
-
 def _loaded(found: Mapping[str, Any], rows: Sequence[Row]) -> Loaded:
-    head = Head(**{name: found[name] for name in _HEAD})
+    head = Head(**{name: found[name] for name in HEAD})
     content = None
     if found["news"]:
         content = Content(

@@ -94,6 +94,11 @@ WHERE lock.locktype = 'transactionid' AND lock.granted AND lock.transactionid = 
 ) AND activity.xact_start < clock_timestamp() - interval '{2 * STOPPED_FOR:g} s'
 """
 
+# Of the cluster, and of the database in it.
+WHERE: Final = (
+    "(SELECT system_identifier || '/' || oid FROM pg_catalog.pg_control_system(), pg_catalog.pg_database "
+    "WHERE datname = current_database())"
+)
 FIND_QUEUE: Final = "SELECT id FROM {schema}.pacer_queues WHERE name = %(name)s::text"
 QUEUES: Final = "SELECT name, parts FROM {schema}.pacer_queues ORDER BY name"
 

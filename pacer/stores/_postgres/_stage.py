@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Final, Protocol
 
 import attrs
@@ -18,6 +18,7 @@ from pacer._errors import StoreError
 from pacer._job import ONE_REQUEST, JobRecord, JobState
 from pacer.stores._connections import driver_connection, is_one_of, wrong_kind
 from pacer.stores._postgres._columns import Row, number_array, split, text_array
+from pacer.stores._postgres._sql import WHERE
 from pacer.stores._postgres._statement import Statement
 from pacer.stores._server._notices import STAGED as NOTICE
 from pacer.stores._stage import LOOK_AHEAD_OF_STAGED, STAGED, Sight
@@ -37,7 +38,8 @@ _STAGED_FACTS: Final = (
 _LOOK: Final = f"""
 SELECT json_build_object(
     'queue', q.id, 'state', q.state, 'parts', q.parts,
-    'here', EXISTS (SELECT FROM {{schema}}.pacer_workers WHERE queue = q.id AND worker = %(worker)s::text),
+    'here', CASE WHEN %(where)s::text IS NOT NULL THEN %(where)s::text = {WHERE} ELSE
+        EXISTS (SELECT FROM {{schema}}.pacer_workers WHERE queue = q.id AND worker = %(worker)s::text) END,
     'waiting', q.ready + q.delayed + (SELECT count(*) FROM {{schema}}.pacer_stage WHERE queue = q.id),
     'running', (SELECT json_agg({_FACTS}) FROM {{schema}}.pacer_jobs WHERE queue = q.id AND state = 'running'),
     'front', (SELECT json_agg(facts) FROM (
@@ -131,6 +133,7 @@ class PostgresTransaction:
         values = {
             "name": door.name,
             "worker": door.worker,
+            "where": door.where(),
             "ids": text_array([record.id for record in records]),
             "uniques": text_array([record.unique for record in records if record.unique is not None]),
         }
@@ -176,6 +179,7 @@ class PostgresDoor:
         channel: Where workers hear of jobs.
         database: Its name, for people; without a password.
         timed: Whether the time is not the server's.
+        where: Which database it is, for a guest, of whom there is no row.
     """
 
     schema: str
@@ -184,6 +188,7 @@ class PostgresDoor:
     channel: str
     database: str
     timed: bool
+    where: Callable[[], str | None]
     look: Statement = attrs.field(init=False)
     insert: Statement = attrs.field(init=False)
 
