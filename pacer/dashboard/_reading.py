@@ -33,6 +33,7 @@ _MINUTES = 60
 _RUNNING = 20
 _UPCOMING = 10
 _LAST = 5
+_JOBS_AT_ONCE = 20
 _BAD_ENDS = (JobState.FAILED, JobState.STALE, JobState.DEAD)
 
 _JOBS = TypeAdapter(list[JobData])
@@ -120,8 +121,16 @@ class Watch:
             "ended": await self._ended(),
             "workers": _dumped(_WORKERS, await scheduler.workers()),
         }
-        for job_id in list(self._jobs):
+        return parts | await self._read_jobs()
+
+    async def _read_jobs(self) -> dict[str, str]:
+        """The jobs that somebody looks at. If they are many they take turns, and the others stay as they were."""
+        before = {} if self._latest is None else self._latest.parts
+        parts = {name: before[name] for name in map(part_of, self._jobs) if name in before}
+        for job_id in list(self._jobs)[:_JOBS_AT_ONCE]:
             parts[part_of(job_id)] = await self.job(job_id)
+            if job_id in self._jobs:
+                self._jobs[job_id] = self._jobs.pop(job_id)  # to the end of the line
         return parts
 
     async def job(self, job_id: str) -> str:

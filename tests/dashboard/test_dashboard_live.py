@@ -252,6 +252,22 @@ async def test_nobody_is_told_of_the_job_that_others_look_at() -> None:
             assert not [name for name in mine.told if name.startswith("job ")]
 
 
+async def test_very_many_jobs_that_are_looked_at_take_turns(readings: Counter[str]) -> None:
+    async with make_scheduler(queue=BoundedQueue(100)) as scheduler:
+        names = [f"job-{number}" for number in range(70)]
+        await scheduler.pause()
+        for name in names:
+            await scheduler.options(job_id=name).enqueue(sleeper)
+        async with looking(scheduler, *names) as viewers:
+            before = Counter(readings)
+            for name in names:
+                await scheduler.cancel(name)
+            await anyio.sleep(6)
+            assert readings["explain"] - before["explain"] <= 20 * (readings["status"] - before["status"])
+            assert {viewer.parts["job"]["job"]["state"] for viewer in viewers} == {"cancelled"}
+            assert [viewer.parts["job"]["job"]["id"] for viewer in viewers] == names
+
+
 async def test_a_job_that_nobody_knows_is_said_to_be_unknown_and_seen_when_it_comes() -> None:
     async with make_scheduler() as scheduler, looking(scheduler, "later") as (viewer,):
         assert viewer.parts["job"] == {"unknown": True}

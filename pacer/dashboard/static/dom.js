@@ -51,6 +51,7 @@ export function keyed(list, items, keyOf, make) {
   let next = list.firstElementChild;
   for (const { node } of kept.values()) {
     if (node === next) next = node.nextElementSibling;
+    else if (node.parentNode === list && list.moveBefore) list.moveBefore(node, next); // keeps the focus
     else list.insertBefore(node, next);
   }
   rows.set(list, kept);

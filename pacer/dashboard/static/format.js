@@ -31,7 +31,7 @@ export function countdown(seconds, tenths) {
 
 // "in about 2 min"; a start that is due is due now.
 export function expected(estimate) {
-  if (!estimate) return "no time can be named";
+  if (!estimate || estimate.seconds === null) return "no time can be named";
   if (estimate.seconds < 0.05) return "now";
   return `in about ${estimate.seconds < 1 ? duration(estimate.seconds, true) : duration(estimate.seconds)}`;
 }

@@ -9,6 +9,7 @@ const STATES = ["queued", "running", "failed", "stale", "dead", "succeeded", "ca
 const WORDS = { queued: "Waiting" };
 const word = (state) => WORDS[state] ?? state[0].toUpperCase() + state.slice(1);
 const RERUN = ["stale", "dead", "failed"];
+const MOST_ASKED = 10;
 let view = null;
 let counts = {};
 
@@ -67,9 +68,15 @@ function jobsView(asked) {
     if (from !== null) parameters.after = from;
     return load("jobs", parameters);
   }
+  // A page may be empty although others follow, when few jobs fit the filter.
+  async function search(from) {
+    let found = await page(from);
+    for (let asked = 1; asked < MOST_ASKED && !found.jobs.length && found.after !== null; asked++) found = await page(found.after);
+    return found;
+  }
   async function put(from) {
     try {
-      const found = await page(from);
+      const found = await search(from);
       if (from === null) body.replaceChildren();
       body.append(...found.jobs.map((job) => row(asked.state, job, first)));
       after = found.after;
@@ -77,7 +84,8 @@ function jobsView(asked) {
       show(none, rows === 0 && after === null);
       show(table, rows > 0);
       show(more, after !== null);
-      setText(note, `${rows} shown, as of ${clockTime(now())}${after === null ? "; that is all" : ""}.`);
+      const rest = after === null ? "; that is all" : rows === 0 ? "; there may be some further on" : "";
+      setText(note, `${rows} shown, as of ${clockTime(now())}${rest}.`);
     } catch (error) {
       setText(note, error.message);
     }

@@ -62,7 +62,7 @@ function numberRow(first, refresh) {
   }
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    const value = Number(input.value.replace(",", "."));
+    const value = input.value.trim() ? Number(input.value.replace(",", ".")) : NaN;
     input.setCustomValidity(Number.isFinite(value) ? "" : "This has to be a number.");
     if (input.reportValidity()) once(set, () => change(value));
   });

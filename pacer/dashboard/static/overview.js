@@ -16,7 +16,10 @@ const MEANS = {
 const byJob = (job) => job.id;
 
 export function showOverview({ running, upcoming, history, status, ended, workers }) {
-  if (running) list("running", running, byJob, runningRow);
+  if (running) {
+    list("running", running, byJob, runningRow);
+    show(byId("running-more"), status !== undefined && status.running > running.length && running.length > 0);
+  }
   if (upcoming) showUpcoming(upcoming, status);
   if (history && status) showCharts(byId("charts"), history, status.rate_limit);
   if (ended) showEnded(ended);
