@@ -52,9 +52,9 @@ class Target:
         """
         if app is None:
             return cls(
-                store=store or os.environ.get("PACER_STORE"),
-                queue=queue or os.environ.get("PACER_QUEUE"),
-                within=within or os.environ.get("PACER_WITHIN"),
+                store=store or os.environ.get("PACER_STORE") or None,
+                queue=queue or os.environ.get("PACER_QUEUE") or None,
+                within=within or os.environ.get("PACER_WITHIN") or None,
             )
         if store or queue or within:
             msg = "--app says which store and which queue: leave out --store, --queue and --within"

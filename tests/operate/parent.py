@@ -1,0 +1,42 @@
+"""Runs commands, each in a process forked from this one: one request a line, one exit code a line."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pkgutil
+import sys
+
+import pacer._operate
+from pacer._cli import main
+
+for module in pkgutil.walk_packages(pacer._operate.__path__, "pacer._operate."):
+    importlib.import_module(module.name)
+importlib.import_module("pacer._commands")
+
+
+def command(arguments: list[str], environment: dict[str, str], folder: str, out: str, err: str) -> None:
+    """In the new process."""
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    for number, path in ((0, os.devnull), (1, out), (2, err)):
+        opened = os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT)
+        os.dup2(opened, number)
+        os.close(opened)
+    sys.stdin = os.fdopen(0, closefd=False)
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
+    sys.argv = ["pacer", *arguments]
+    main()
+
+
+for line in sys.stdin:
+    pid = os.fork()
+    if not pid:
+        command(*json.loads(line))
+        sys.exit()
+    _, status = os.waitpid(pid, 0)
+    sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+    sys.stdout.flush()
