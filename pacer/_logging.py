@@ -31,6 +31,8 @@ _LEVELS: Mapping[type[Any], int] = {
     events.JobProgressed: logging.DEBUG,
 }
 
+_UNSAID = ("at", "promised")
+
 
 @attrs.frozen
 class _Line:
@@ -40,18 +42,23 @@ class _Line:
     text: str
     names: Sequence[str]
     values: Callable[[Any], Sequence[Any]]
+    unsaid: int
+    """So many of the fields come first, and are not part of the line."""
 
     @classmethod
     def of(cls, kind: type[attrs.AttrsInstance]) -> _Line:
-        """`%.3f` for times, `%s` for the rest; `at` is left to the log's own time stamp."""
-        fields = attrs.fields(kind)
-        shown = (f" {one.name}={'%.3f' if str(one.type) == 'float' else '%s'}" for one in fields if one.name != "at")
+        """`%.3f` for times, `%s` for the rest; `at` is left to the log's own time stamp, `promised` to programs."""
+        fields = sorted(attrs.fields(kind), key=lambda one: one.name not in _UNSAID)
+        shown = (
+            f" {one.name}={'%.3f' if str(one.type) == 'float' else '%s'}" for one in fields if one.name not in _UNSAID
+        )
         names = [one.name for one in fields]
         return cls(
             _LEVELS.get(kind, logging.INFO),
             "%s" + "".join(shown),
             [f"pacer_{name}" for name in ("event", *names)],
             attrgetter("__class__.__name__", *names),
+            sum(name in _UNSAID for name in names),
         )
 
 
@@ -75,9 +82,9 @@ class LoggingObserver:
         """Log one event."""
         line = _LINES[type(event)]
         if self.logger.isEnabledFor(line.level):
-            name, at, *shown = line.values(event)
-            extra = dict(zip(line.names, (name, at, *shown), strict=True))
-            self.logger.log(line.level, line.text, name, *map(_printable, shown), extra=extra)
+            name, *values = line.values(event)
+            extra = dict(zip(line.names, (name, *values), strict=True))
+            self.logger.log(line.level, line.text, name, *map(_printable, values[line.unsaid :]), extra=extra)
 
 
 def _printable(value: Any) -> Any:

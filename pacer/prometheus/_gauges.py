@@ -83,10 +83,17 @@ _GAUGES = (
 )
 
 
+_WORKING = _Gauge(
+    "pacer_scheduler_working",
+    "1 while this process takes jobs; 0 in one that only enqueues, or looks on.",
+    lambda status: status.working,
+)
+
+
 def families(watched: Iterable[Watching]) -> Iterator[GaugeMetricFamily]:
     """All gauges, with a sample for each queue that could be read."""
     readings = [(one.queue, one.reading) for one in watched]
-    for gauge in _GAUGES:
+    for gauge in (*_GAUGES, _WORKING):
         family = GaugeMetricFamily(gauge.name, gauge.text, labels=("queue",))
         for queue, reading in readings:
             value = None if reading is None else gauge.read(reading)

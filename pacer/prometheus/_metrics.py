@@ -8,6 +8,7 @@ from itertools import pairwise
 from math import isfinite
 from typing import Any
 
+import anyio
 import attrs
 from prometheus_client import REGISTRY, CollectorRegistry, make_asgi_app
 from prometheus_client.core import Metric
@@ -41,7 +42,7 @@ class Metrics:
 
     Counters and histograms tell what this process did. Gauges are read from the store at each scrape, on the
     scheduler's own event loop, and speak for all processes. A queue whose scheduler does not run here has no gauges
-    but `pacer_scheduler_running`.
+    but `pacer_scheduler_running`, which is 0.
 
     A scrape by any thread (`prometheus_client.start_http_server`, a plain function of FastAPI) or through `app` reads
     them anew. One that is made on the scheduler's event loop itself, as by `prometheus_client.make_asgi_app`, cannot
@@ -120,8 +121,9 @@ class Metrics:
 
         Who may ask is for you to say, as everywhere: it shows names of queues and tasks, and numbers.
         """
-        for watching in [*self._watched.values()]:
-            await watching.read()
+        async with anyio.create_task_group() as task_group:
+            for watching in self._watched.values():
+                task_group.start_soon(watching.read)
         await self._answer(scope, receive, send)
 
     def collect(self) -> Iterator[Metric]:

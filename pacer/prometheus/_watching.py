@@ -81,7 +81,7 @@ class Watching:
         """Read the status anew; called on any event loop. If it cannot be read, the last reading stays."""
         if self._loop == anyio.lowlevel.current_token():
             await self._read()
-        else:
+        elif self._loop is not None:
             await anyio.to_thread.run_sync(self.read_from_thread)
 
     def read_from_thread(self) -> None:
@@ -143,7 +143,7 @@ class Watching:
 
     def _job_started(self, event: events.JobStarted) -> None:
         self._started[event.job_id] = event.at
-        self.instruments.start_delay.labels(*self._know(event.task)).observe(event.waited)
+        self.instruments.start_delay.labels(*self._know(event.task)).observe(max(0.0, event.waited))
         promised = event.promised
         if promised is not None:
             low, high = promised

@@ -152,6 +152,13 @@ async def test_several_schedulers_share_one_registry(metrics: Metrics) -> None:
     assert found["pacer_jobs_enqueued_total"] == {("llm", WORK): 1, ("mail", WORK): 1}
 
 
+async def test_a_process_that_only_enqueues_runs_but_does_not_work(metrics: Metrics) -> None:
+    async with watched(metrics, worker_concurrency=0):
+        found = await scraped(metrics.app)
+    assert found["pacer_scheduler_running"] == {("default",): 1}
+    assert found["pacer_scheduler_working"] == {("default",): 0}
+
+
 async def test_a_scheduler_that_is_started_again_goes_on_counting(metrics: Metrics) -> None:
     scheduler = watched(metrics)
     for _ in range(2):

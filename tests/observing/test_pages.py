@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,18 @@ def test_the_application_with_json_logs_writes_fields(tmp_path: Path) -> None:
     assert events["JobStarted"]["pacer_job_id"] == job_id
     assert events["JobStarted"]["pacer_task"] == "summarise"
     assert events["JobSucceeded"]["levelname"] == "INFO"
+
+
+def test_the_set_up_of_structlog_writes_fields(tmp_path: Path) -> None:
+    copied(tmp_path, "structlog_setup")
+    script = (
+        "from structlog_setup import set_up; set_up(); from pacer import LoggingObserver, events; "
+        "LoggingObserver()(events.QueueHeld(1.0, 30.0, 'backoff'))"
+    )
+    run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    line = json.loads(run.stderr)
+    assert (line["level"], line["logger"], line["pacer_event"]) == ("warning", "pacer", "QueueHeld")
+    assert (line["pacer_seconds"], line["pacer_reason"]) == (30.0, "backoff")
 
 
 def test_the_page_on_metrics_names_every_metric_and_every_outcome() -> None:

@@ -2,15 +2,14 @@ import logging
 
 import structlog
 
-# For lines of stdlib logging, such as pacer's: its fields become fields of the event.
-shared = [
-    structlog.stdlib.add_log_level,
-    structlog.stdlib.add_logger_name,
-    structlog.stdlib.ExtraAdder(),
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
-]
 formatter = structlog.stdlib.ProcessorFormatter(
-    foreign_pre_chain=shared,
+    # For lines of stdlib logging, such as pacer's, with their fields.
+    foreign_pre_chain=[
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ],
     processors=[
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         structlog.processors.JSONRenderer(),
