@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 import attrs
 
+from pacer._job import JobState
 from pacer._validation import not_negative, part, positive, seconds
 from pacer.alerts._look import Condition
 from pacer.pacing import MinInterval
@@ -44,6 +45,9 @@ class AlertMessage:
         """As plain data for a webhook; times in ISO 8601."""
         data = attrs.asdict(self, recurse=False)
         return data | {"since": self.since.isoformat(), "at": self.at.isoformat(), "fields": dict(self.fields)}
+
+
+_FINAL = frozenset(state for state in JobState if state.final)
 
 
 def _callable(instance: Alert, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -99,6 +103,13 @@ class Alert:
         values = attrs.astuple(condition, recurse=False)
         shown = ", ".join(f"{one:g}" if isinstance(one, float) else _listed(one) for one in values)
         return f"{type(condition).__name__}({shown})"[:150]
+
+    @when.validator
+    def _check_states(self, attribute: attrs.Attribute[Any], value: Any) -> None:
+        states = getattr(value, "states", ())
+        if not isinstance(states, Collection) or not set(states) <= _FINAL:
+            msg = f"Alert: the states that {value!r} wants to see must be final ones of JobState, got {states!r}"
+            raise TypeError(msg)
 
     @check_every.validator
     def _check_check_every(self, attribute: attrs.Attribute[float], value: float) -> None:

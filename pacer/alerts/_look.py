@@ -8,6 +8,7 @@ from typing import Protocol
 import attrs
 
 from pacer._job import Estimate, JobState
+from pacer._validation import finite, whole
 from pacer._views import Status
 
 ENDED_SHOWN = 100
@@ -78,11 +79,11 @@ class Finding:
         memory: A number that the condition wants to see again at the next look.
     """
 
-    text: str
-    since: float
+    text: str = attrs.field(validator=attrs.validators.instance_of(str))
+    since: float = attrs.field(validator=finite)
     firing: bool = True
     lasts: bool = True
-    count: int = 1
+    count: int = attrs.field(default=1, validator=whole(0))
     fields: Mapping[str, str | float | None] = attrs.field(factory=dict)
     memory: float = 0.0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import anyio
@@ -65,14 +65,17 @@ class Lookout:
         epoch = worker.ledger.utc(0.0).timestamp()
         watches = [Watch(alert, on_clock(alert.pacing, epoch)) for alert in self._alerts]
         senders = {alert.name: Sender(alert, worker) for alert in self._alerts}
+
+        def send(watch: Watch, message: AlertMessage) -> None:
+            watch.sending = True
+            task_group.start_soon(senders[watch.alert.name].send, watch, message)
+
         wait = max(LEAST_PAUSE, min(alert.check_every for alert in self._alerts))
         async with anyio.create_task_group() as task_group:
             while True:
                 happens = self._something.next()
                 try:
-                    for watch, message in await self._look(worker, watches):
-                        watch.sending = True
-                        task_group.start_soon(senders[watch.alert.name].send, watch, message)
+                    await self._look(worker, watches, send)
                 except TakenOverError as error:  # those who took it over look from now on
                     worker.announce(events.QueueTakenOver(worker.ledger.now(), error.queue, str(error)))
                     return
@@ -82,8 +85,10 @@ class Lookout:
                 with anyio.move_on_after(wait - LEAST_PAUSE):
                     await happens.wait()
 
-    async def _look(self, worker: Worker, watches: Sequence[Watch]) -> list[tuple[Watch, AlertMessage]]:
-        """What this process is to send."""
+    async def _look(
+        self, worker: Worker, watches: Sequence[Watch], send: Callable[[Watch, AlertMessage], None]
+    ) -> None:
+        """Send what there is for this process to send, each at once: the store may fail before the next."""
         ledger = worker.ledger
         snapshot = await ledger.snapshot()
         look = Look(
@@ -95,7 +100,6 @@ class Lookout:
             retry_after=self._retry_after,
         )
         self._refused, self._retry_after = 0, None
-        found = []
         for watch in watches:
             times = Times.of(watch.alert.name, snapshot.queue.ticks)
             own = attrs.evolve(look, ended=await self._ended(worker, watch, times, look.now))
@@ -103,10 +107,11 @@ class Lookout:
             if tell is not None and await _is_ours(worker, watch, own, tell):
                 message = self._message(worker, watch, tell, look.now)
                 if message.firing or watch.alert.resolved:
-                    found.append((watch, message))
+                    send(watch, message)
+                if own.ended:  # for the pace of the others
+                    await _is_first(worker, watch, "happened", times.happened, look.now)
             for fault in watch.guard.take_faults():
                 worker.announce(events.PartMisbehaved(look.now, fault.part, fault.question, fault.problem))
-        return found
 
     async def _ended(self, worker: Worker, watch: Watch, times: Times, now: float) -> list[EndedJob]:
         """The jobs that have ended since the last message, as far as the condition wants to see them."""
@@ -118,7 +123,7 @@ class Lookout:
             return []
         ended = []
         for state in states:
-            listed = await worker.ledger.listed(Listing(state=state, limit=ENDED_SHOWN))
+            listed = await worker.ledger.listed(Listing(state=JobState(state), limit=ENDED_SHOWN))
             for _, record in listed.jobs:
                 if record.ended_at is None or record.ended_at <= times.seen:
                     break
@@ -147,21 +152,18 @@ class Lookout:
 
 async def _is_ours(worker: Worker, watch: Watch, look: Look, tell: Tell) -> bool:
     """Whether this process is the one that tells: the first that changes the time that all know."""
-    name, times, trouble = watch.alert.name, watch.times, watch.trouble
-
-    async def first(which: str, was: float | None, at: float) -> bool:
-        return await worker.ledger.tick(name_of(which, name), was, at, []) is not None
-
+    times, trouble = watch.times, watch.trouble
     if tell == "over":
-        return await first("over", times.over, look.now)
+        return await _is_first(worker, watch, "over", times.over, look.now)
     if trouble is None or trouble.lasts:
-        return await first("began", times.began, look.now)
-    if not look.ended:
-        return await first("happened", times.happened, look.now)
-    if not await first("seen", times.seen, look.ended[0].ended_at):
-        return False
-    await first("happened", times.happened, look.now)  # for the pace of the others
-    return True
+        return await _is_first(worker, watch, "began", times.began, look.now)
+    if look.ended:
+        return await _is_first(worker, watch, "seen", times.seen, look.ended[0].ended_at)
+    return await _is_first(worker, watch, "happened", times.happened, look.now)
+
+
+async def _is_first(worker: Worker, watch: Watch, which: str, was: float | None, at: float) -> bool:
+    return await worker.ledger.tick(name_of(which, watch.alert.name), was, at, []) is not None
 
 
 def _ended(record: JobRecord, at: float) -> EndedJob:

@@ -255,11 +255,22 @@ def test_an_alert_with_a_condition_of_ones_own_has_the_same_name_in_all_processe
     assert [Alert(Plain(), nobody).name, Alert(Saying(), nobody).name] == ["Plain", "Saying(3)"]
 
 
+@attrs.frozen
+class Wanting:
+    states: Any
+
+    def check(self, look: Look, before: Finding | None) -> Finding | None: ...
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
         (lambda: Alert(600, nobody), TypeError, "when must be a Condition such as"),
         (lambda: Alert(QueueFull, nobody), TypeError, "a class; call it"),
+        (lambda: Alert(Wanting(["queued"]), nobody), TypeError, "must be final ones of JobState"),
+        (lambda: Alert(Wanting(3), nobody), TypeError, "must be final ones of JobState"),
+        (lambda: Finding(text=3, since=0.0), TypeError, "text"),
+        (lambda: Finding(text="", since=float("nan")), ValueError, "since must be a finite number"),
         (lambda: Alert(QueueFull(), None), TypeError, "call must be a function of one argument"),
         (lambda: Alert(QueueFull(), nobody, pacing=60), TypeError, "pacing must be a PacingPolicy such as"),
         (lambda: Alert(QueueFull(), nobody, name=""), ValueError, "name"),
