@@ -77,7 +77,7 @@ def test_what_jobs_say_is_shown_and_never_done(texts: Mapping[str, str], serve: 
         page.get_by_label("Find a job by its id").fill(f"{text} failed")
         if page.get_by_label("Find a job by its id").input_value() == f"{text} failed":  # it has one line
             button(page, "Find").click()
-            expect(page.locator("#job .error")).to_contain_text(shown)
+            expect(page.locator("#job .error")).to_contain_text(shown.split("\\u")[0])  # an error is one line
             button(page, "Show arguments").click()
             expect(page.locator("#job .arguments")).to_contain_text("owned" if "owned" in text else shown[:3])
             harmless(page)
