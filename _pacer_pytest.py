@@ -22,8 +22,10 @@ _MARKER = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Say what the marker is."""
+    """Say what the marker is, and go along with pytest-asyncio."""
     config.addinivalue_line("markers", _MARKER)
+    if config.pluginmanager.has_plugin("asyncio"):
+        config.pluginmanager.register(_WithPytestAsyncio(), "pacer-with-pytest-asyncio")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -52,22 +54,25 @@ def _asyncio_takes_all(config: pytest.Config) -> bool:
     return "auto" in (config.getoption("asyncio_mode", default=None) or config.getini("asyncio_mode"))
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None, None, None]:
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give marked tests an event loop with a virtual clock, a new one for each."""
     marker = metafunc.definition.get_closest_marker("virtual_time")
     if marker is None:
-        return (yield)
+        return
     backends = _backends(metafunc, marker)
     if "anyio_backend" in metafunc.fixturenames:
         _check_not_parametrized(metafunc)
         values = [_on_asyncio() if name == "asyncio" else _ON_TRIO for name in backends]
         metafunc.parametrize("anyio_backend", values, ids=backends, scope="function")
-        return (yield)
-    if _run_by_pytest_asyncio(metafunc):
-        return (yield from _on_pytest_asyncio(metafunc, backends))
-    _check_async(metafunc)
-    return (yield)
+    elif _run_by_pytest_asyncio(metafunc):
+        if backends != ["asyncio"]:
+            problem = "is run by pytest-asyncio, which knows asyncio only; mark it with anyio for other event loops"
+            _refuse(metafunc, problem)
+        if not hasattr(metafunc.config.hook, "pytest_asyncio_loop_factories"):
+            _refuse(metafunc, "is run by pytest-asyncio, of which virtual_time needs 1.4 or newer")
+    else:
+        _check_async(metafunc)
 
 
 def _backends(metafunc: pytest.Metafunc, marker: pytest.Mark) -> list[str]:
@@ -131,20 +136,24 @@ def _run_by_pytest_asyncio(metafunc: pytest.Metafunc) -> bool:
     return marked or _asyncio_takes_all(metafunc.config)
 
 
-def _on_pytest_asyncio(metafunc: pytest.Metafunc, backends: list[str]) -> Generator[None, None, None]:
-    if backends != ["asyncio"]:
-        _refuse(
-            metafunc, "is run by pytest-asyncio, which knows asyncio only; mark it with anyio for other event loops"
-        )
-    if not hasattr(metafunc.config.hook, "pytest_asyncio_loop_factories"):
-        _refuse(metafunc, "is run by pytest-asyncio, of which virtual_time needs 1.4 or newer")
-    # Only while this test is collected: with a hook of ours in place, all tests would have to get their loops from it.
-    plugins, factories = metafunc.config.pluginmanager, _LoopFactories()
-    plugins.register(factories)
-    try:
-        yield
-    finally:
-        plugins.unregister(factories)
+class _WithPytestAsyncio:
+    """Is there where pytest-asyncio is."""
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> Generator[None, None, None]:
+        """Say which event loop it is, while a marked test is being collected.
+
+        With such a hook in place for longer, pytest-asyncio would ask it for the event loops of all tests.
+        """
+        marked = metafunc.definition.get_closest_marker("virtual_time") is not None
+        if not (marked and _run_by_pytest_asyncio(metafunc)):
+            return (yield)
+        plugins, factories = metafunc.config.pluginmanager, _LoopFactories()
+        plugins.register(factories)
+        try:
+            return (yield)
+        finally:
+            plugins.unregister(factories)
 
 
 class _LoopFactories:
