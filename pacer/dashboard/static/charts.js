@@ -6,6 +6,8 @@ import { amount, count, duration, minuteTime } from "./format.js";
 const HEIGHT = 100; // of the drawing's own units; its shapes are stretched, and its words are beside it
 const charts = new WeakMap();
 
+const minuteOf = (one) => minuteTime(new Date(one.at));
+
 export function showCharts(place, minutes, limit) {
   if (!charts.has(place)) {
     const made = [chart("Starts a minute"), chart("Wait before the start")];
@@ -39,37 +41,38 @@ function drawStarts(chart, minutes, limit) {
   const scale = limit !== null && limit <= 2 * most ? Math.max(most, limit) : most;
   const shapes = minutes.flatMap((one, index) => {
     const bad = (one.failed + one.throttled) / scale;
-    const name = `${minuteTime(new Date(one.at))}: ${one.started} started, ${one.failed} failed, ${one.throttled} throttled`;
-    return column(index, name, [
+    const name = `${one.started} started, ${one.failed} failed, ${one.throttled} throttled`;
+    return column(index, `${minuteOf(one)}: ${name}`, [
       ["started", one.started / scale],
       ["throttled", bad],
       ["failed", one.failed / scale],
     ]);
   });
-  if (scale === limit || (limit !== null && limit < scale)) shapes.push(line(limit / scale));
+  if (limit !== null && limit <= scale) shapes.push(line(limit / scale));
   finish(chart, minutes, shapes, amount(scale));
-  const legend = [["started", "started"], ["failed", "failed"], ["throttled", "throttled"]];
-  showLegend(chart, limit !== null && limit <= scale ? [...legend, ["limit", `limit ${amount(limit)}`]] : legend);
+  const drawn = limit !== null && limit <= scale ? [["limit", `limit ${amount(limit)}`]] : [];
+  showLegend(chart, [["started", "started"], ["failed", "failed"], ["throttled", "throttled"], ...drawn]);
   const total = (name) => minutes.reduce((sum, one) => sum + one[name], 0);
-  const words = [count(total("started"), "start"), `${amount(total("failed"))} failed`, `${amount(total("throttled"))} throttled`];
-  const busiest = minutes.reduce((best, one) => (one.started > best.started ? one : best), minutes[0]);
-  const peak = busiest.started ? `; the busiest minute was ${minuteTime(new Date(busiest.at))} with ${busiest.started}` : "";
-  say(chart, `${words.join(", ")}${peak}.`);
+  const bad = `${amount(total("failed"))} failed, ${amount(total("throttled"))} throttled`;
+  const busiest = minutes.reduce((best, one) => (one.started > best.started ? one : best));
+  const peak = busiest.started ? `; the busiest minute was ${minuteOf(busiest)} with ${busiest.started}` : "";
+  say(chart, `${count(total("started"), "start")}, ${bad}${peak}.`);
 }
 
 function drawWaits(chart, minutes) {
   const most = Math.max(1, ...minutes.map((one) => one.longest_wait));
   const shapes = minutes.flatMap((one, index) => {
-    const name = `${minuteTime(new Date(one.at))}: mean ${duration(one.mean_wait)}, longest ${duration(one.longest_wait)}`;
-    return column(index, name, one.started ? [["longest", one.longest_wait / most], ["mean", one.mean_wait / most]] : []);
+    const bars = one.started ? [["longest", one.longest_wait / most], ["mean", one.mean_wait / most]] : [];
+    const name = `mean ${duration(one.mean_wait)}, longest ${duration(one.longest_wait)}`;
+    return column(index, `${minuteOf(one)}: ${name}`, bars);
   });
   finish(chart, minutes, shapes, duration(most));
   showLegend(chart, [["mean", "mean"], ["longest", "longest"]]);
   const started = minutes.reduce((sum, one) => sum + one.started, 0);
   const waited = minutes.reduce((sum, one) => sum + one.started * one.mean_wait, 0);
-  say(chart, started
-    ? `${duration(waited / started)} on average, and ${duration(Math.max(...minutes.map((one) => one.longest_wait)))} at most.`
-    : "Nothing started.");
+  const longest = Math.max(...minutes.map((one) => one.longest_wait));
+  const text = `${duration(waited / started)} on average, and ${duration(longest)} at most.`;
+  say(chart, started ? text : "Nothing started.");
 }
 
 function column(index, name, bars) {
@@ -111,15 +114,17 @@ function tableOf(body) {
     el("caption", { class: "unseen" }, "The last hour, minute by minute, the newest first"),
     el("thead", {}, el("tr", {}, ...heads.map((head) => el("th", { scope: "col" }, head)))),
     body);
-  const scroll = el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "The last hour as a table" }, table);
+  const label = "The last hour as a table";
+  const scroll = el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, table);
   return el("details", { class: "as-table" }, el("summary", {}, "Show as a table"), scroll);
 }
 
 function fillTable(body, minutes) {
   if (!body.closest("details").open && body.childElementCount) return;
-  const rows = minutes.toReversed().map((one) => el("tr", {},
-    el("th", { scope: "row" }, minuteTime(new Date(one.at))),
-    ...[one.started, one.started ? duration(one.mean_wait) : "", one.started ? duration(one.longest_wait) : "",
-      one.succeeded, one.failed, one.throttled].map((value) => el("td", {}, String(value)))));
+  const rows = [...minutes].reverse().map((one) => {
+    const waits = one.started ? [duration(one.mean_wait), duration(one.longest_wait)] : ["", ""];
+    const cells = [one.started, ...waits, one.succeeded, one.failed, one.throttled];
+    return el("tr", {}, el("th", { scope: "row" }, minuteOf(one)), ...cells.map((cell) => el("td", {}, String(cell))));
+  });
   body.replaceChildren(...rows);
 }

@@ -13,7 +13,7 @@ export function duration(seconds, tenths = false) {
   return `${Math.round(minutes / 1440)} days`;
 }
 
-const UNITS = [{ unit: "s", size: 1 }, { unit: "min", size: 60 }, { unit: "h", size: 3600 }, { unit: "days", size: 86400 }];
+const UNITS = [["s", 1], ["min", 60], ["h", 3600], ["days", 86400]].map(([unit, size]) => ({ unit, size }));
 const inUnits = (value) => (value < 9.95 ? trimmed(value) : String(Math.round(value)));
 
 const trimmed = (value) => String(Number(value.toFixed(1)));

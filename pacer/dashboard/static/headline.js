@@ -46,7 +46,7 @@ function showTime(state, forecast) {
     setText(note, forecast ? `The next start is expected ${expected(forecast)} (${interval(forecast)}).` : "");
     return;
   }
-  if (longest.why !== state.why || longest.seconds < state.seconds) longest = { why: state.why, seconds: state.seconds };
+  if (longest.why !== state.why || longest.seconds < state.seconds) longest = state;
   countDown(time, state.seconds, { bar: byId("state-bar"), total: state.total ?? longest.seconds });
   const of = state.total === null ? "" : ` of ${duration(state.total)}`;
   const at = state.seconds >= 5 ? `, at ${clockTime(new Date(now().getTime() + state.seconds * 1000))}` : "";

@@ -15,11 +15,12 @@ const ENDED = {
   stale: "A crash interrupted it; it is run again only if somebody asks.",
   dead: "It was running in too many crashes to be tried again.",
 };
-let shown = null; // { id, update }
+const SOON = 5; // seconds from which on a time of day says more than how long it is until then
+let shown = null;
 
-// The view of this job, empty until something is known of it.
+// The view of this job, empty until something is known of it. Gives its heading.
 export function openJob(id) {
-  shown = jobView(id);
+  shown = new JobView(id);
   byId("job").replaceChildren(shown.node);
   return shown.heading;
 }
@@ -28,93 +29,106 @@ export function showJob(data) {
   shown?.update(data);
 }
 
-function jobView(id) {
-  const heading = el("h2", { class: "job-id", tabindex: -1, "data-heading": true }, "Job ", said(id, { class: "id" }));
-  const word = el("span", { class: "chip" });
-  const answer = el("p", { class: "answer" }, "Looking it up…");
-  const range = el("p", { class: "quiet-text" });
-  const reason = el("p", { class: "reason" });
-  const why = el("span");
-  const left = el("span", { class: "amount", role: "timer" });
-  reason.append("Not yet, because: ", why, left);
-  const bar = el("progress", { max: 1, "aria-label": "Progress" });
-  const part = el("span", { class: "amount" });
-  const age = el("span", { class: "amount" });
-  const progress = el("div", { class: "row-line" }, bar, part);
-  const message = el("p", { class: "quiet-text" });
-  const error = el("pre", { class: "error", tabindex: 0, "aria-label": "Error" });
-  const facts = el("dl", { class: "details" });
-  let job = null;
-  const cancel = actionButton("Cancel", "Cancel", () => cancelJob(job));
-  const retry = actionButton("Retry", "Retry", () => retryJob(job));
-  const given = argumentsShown ? argumentsPart(id) : null;
-  const actions = el("div", { class: "job-actions" }, steerable ? cancel : null, steerable ? retry : null);
-  const body = el("div", { class: "card" }, answer, range, reason, progress, message, error, actions, facts, given);
-  const node = el("article", {}, el("div", { class: "row-line" }, heading, word), body);
-  for (const one of [range, reason, progress, message, error, cancel, retry, word]) show(one, false);
+class JobView {
+  #job = null;
+  #word = el("span", { class: "chip" });
+  #answer = el("p", { class: "answer" }, "Looking it up…");
+  #range = el("p", { class: "quiet-text" });
+  #why = el("span");
+  #left = el("span", { class: "amount", role: "timer" });
+  #reason = el("p", { class: "reason" }, "Not yet, because: ", this.#why, this.#left);
+  #bar = el("progress", { max: 1, "aria-label": "Progress" });
+  #part = el("span", { class: "amount" });
+  #progress = el("div", { class: "row-line" }, this.#bar, this.#part);
+  #age = el("span", { class: "amount" });
+  #message = el("p", { class: "quiet-text" });
+  #error = el("pre", { class: "error", tabindex: 0, "aria-label": "Error" });
+  #facts = el("dl", { class: "details" });
+  #cancel = actionButton("Cancel", "Cancel", () => cancelJob(this.#job));
+  #retry = actionButton("Retry", "Retry", () => retryJob(this.#job));
 
-  const update = (data) => {
+  constructor(id) {
+    this.heading = el("h2", { class: "job-id", tabindex: -1, "data-heading": true }, "Job ", said(id, { class: "id" }));
+    const actions = steerable ? [this.#cancel, this.#retry] : [];
+    this.node = el("article", {},
+      el("div", { class: "row-line" }, this.heading, this.#word),
+      el("div", { class: "card" },
+        this.#answer, this.#range, this.#reason, this.#progress, this.#message, this.#error,
+        el("div", { class: "job-actions" }, ...actions), this.#facts, argumentsShown ? argumentsPart(id) : null));
+    this.#hideAll();
+  }
+
+  #hideAll() {
+    const parts = [this.#word, this.#range, this.#reason, this.#progress, this.#message, this.#error];
+    for (const part of [...parts, this.#cancel, this.#retry, this.#facts]) show(part, false);
+  }
+
+  update(data) {
     if (data.unknown) {
-      for (const one of [range, reason, progress, message, error, cancel, retry, word, facts]) show(one, false);
-      setText(answer, "No job has this id. It may have ended long ago and been forgotten.");
+      this.#hideAll();
+      setText(this.#answer, "No job has this id. It may have ended long ago and been forgotten.");
       return;
     }
-    job = data.job;
-    const waits = job.state === "queued";
-    const runs = job.state === "running";
-    show(word, true);
-    setText(word, waits ? "waiting" : job.state);
-    setAttribute(word, "data-state", job.state);
-    showAnswer(answer, age, data);
-    show(range, waits && interval(data.estimate) !== "");
-    setText(range, interval(data.estimate));
-    showReason(reason, why, left, data);
-    show(progress, runs && job.progress !== null);
-    showProgress(bar, part, job.progress);
-    show(message, job.message !== "");
-    setText(message, visible(job.message));
-    show(error, job.error !== "");
-    setText(error, visibleLines(job.error));
-    show(cancel, waits || runs);
-    show(retry, !waits && !runs && job.state !== "succeeded");
-    show(facts, true);
-    keyed(facts, factsOf(job), ([name]) => name, fact);
-  };
-  return { id, node, heading, update };
+    const job = (this.#job = data.job);
+    const [waits, runs] = [job.state === "queued", job.state === "running"];
+    show(this.#word, true);
+    setText(this.#word, waits ? "waiting" : job.state);
+    setAttribute(this.#word, "data-state", job.state);
+    this.#showAnswer(data);
+    this.#showReason(data);
+    show(this.#progress, runs && job.progress !== null);
+    showProgress(this.#bar, this.#part, job.progress);
+    show(this.#message, job.message !== "");
+    setText(this.#message, visible(job.message));
+    show(this.#error, job.error !== "");
+    setText(this.#error, visibleLines(job.error));
+    show(this.#cancel, waits || runs);
+    show(this.#retry, !waits && !runs && job.state !== "succeeded");
+    show(this.#facts, true);
+    keyed(this.#facts, factsOf(job), ([name]) => name, fact);
+  }
+
+  #showAnswer({ job, ahead, estimate }) {
+    const range = job.state === "queued" ? interval(estimate) : "";
+    show(this.#range, range !== "");
+    setText(this.#range, range);
+    if (job.state === "running") {
+      if (!this.#answer.contains(this.#age)) this.#answer.replaceChildren("Has been running for ", this.#age, ".");
+      countUp(this.#age, new Date(job.started_at));
+    } else {
+      setText(this.#answer, job.state === "queued" ? `${inLine(ahead)}${startOf(estimate)}` : ENDED[job.state]);
+    }
+  }
+
+  #showReason({ job, reason, seconds }) {
+    show(this.#reason, job.state === "queued" && reason !== "");
+    setText(this.#why, visible(capitalised(reason)));
+    if (seconds !== null) {
+      countDown(this.#left, seconds);
+    } else {
+      settle(this.#left);
+      setText(this.#left, "");
+    }
+  }
 }
 
-function showAnswer(answer, age, { job, ahead, estimate }) {
-  if (job.state === "running") {
-    if (!answer.contains(age)) answer.replaceChildren("Has been running for ", age, ".");
-    countUp(age, new Date(job.started_at));
-    return;
-  }
-  if (job.state !== "queued") {
-    setText(answer, ENDED[job.state]);
-    return;
-  }
-  const line = ahead === null ? "" : ahead === 0 ? "It is the next. " : ahead === 1 ? "1 job is ahead of it. " : `${ahead} jobs are ahead of it. `;
-  const when = estimate
-    ? `It starts ${expected(estimate)}${estimate.seconds >= 5 ? `, around ${clockTime(new Date(now().getTime() + estimate.seconds * 1000))}` : ""}.`
-    : "No time can be named for its start.";
-  setText(answer, line + when);
+function inLine(ahead) {
+  if (ahead === null) return "";
+  if (ahead === 0) return "It is the next. ";
+  return ahead === 1 ? "1 job is ahead of it. " : `${ahead} jobs are ahead of it. `;
 }
 
-function showReason(reason, why, left, { job, reason: text, seconds }) {
-  show(reason, job.state === "queued" && text !== "");
-  setText(why, visible(capitalised(text)));
-  if (seconds === null) {
-    settle(left);
-    setText(left, "");
-    return;
-  }
-  countDown(left, seconds);
+function startOf(estimate) {
+  if (!estimate) return "No time can be named for its start.";
+  const at = clockTime(new Date(now().getTime() + estimate.seconds * 1000));
+  return `It starts ${expected(estimate)}${estimate.seconds >= SOON ? `, around ${at}` : ""}.`;
 }
 
 function factsOf(job) {
   const time = (text) => (text ? dayTime(new Date(text)) : null);
-  const took = job.started_at && job.ended_at ? duration((new Date(job.ended_at) - new Date(job.started_at)) / 1000) : null;
-  const later = new Date(job.ready_at) - new Date(job.created_at) > 500;
+  const between = (from, to) => (new Date(to) - new Date(from)) / 1000;
+  const times = (number) => (number === 0 ? null : number === 1 ? "once" : `${number} times`);
+  const delayed = between(job.created_at, job.ready_at) > 0.5;
   return [
     ["Task", job.task],
     ["Position", job.position],
@@ -122,13 +136,13 @@ function factsOf(job) {
     ["Key", job.key],
     ["Priority", job.priority || null],
     ["Enqueued", time(job.created_at)],
-    ["Not before", later ? time(job.ready_at) : null],
+    ["Not before", delayed ? time(job.ready_at) : null],
     ["Of no use after", time(job.expires_at)],
     ["Started", time(job.started_at)],
     ["Ended", time(job.ended_at)],
-    ["Took", took],
-    ["Throttled", job.throttles ? `${job.throttles} times` : null],
-    ["Interrupted by a crash", job.recoveries ? `${job.recoveries} times` : null],
+    ["Took", job.started_at && job.ended_at ? duration(between(job.started_at, job.ended_at)) : null],
+    ["Throttled", times(job.throttles)],
+    ["Interrupted by a crash", times(job.recoveries)],
     ["Costs", Object.entries(job.cost).map(([name, value]) => `${value} ${name}`).join(", ")],
     ["Batch", job.batch_id],
     ["Worker", job.worker],
@@ -136,15 +150,12 @@ function factsOf(job) {
 }
 
 function fact() {
-  const name = el("dt");
-  const value = el("dd");
-  const text = el("bdi");
-  value.append(text);
+  const [name, text] = [el("dt"), el("bdi")];
   const update = ([label, content]) => {
     setText(name, label);
     setText(text, visible(String(content)));
   };
-  return { node: el("div", {}, name, value), update };
+  return { node: el("div", {}, name, el("dd", {}, text)), update };
 }
 
 function argumentsPart(id) {
@@ -153,13 +164,19 @@ function argumentsPart(id) {
     try {
       const { positional, named } = await load("arguments", { job: id });
       const all = [...positional.map((value, index) => [String(index + 1), value]), ...Object.entries(named)];
-      const list = el("dl", { class: "details arguments" },
-        ...all.map(([name, value]) => el("div", {}, el("dt", {}, said(name)), el("dd", {}, el("pre", { tabindex: 0, "aria-label": `Argument ${visible(name)}` }, visibleLines(value))))));
-      place.replaceChildren(all.length ? list : el("p", { class: "quiet-text" }, "It has no arguments."));
+      place.replaceChildren(all.length ? argumentList(all) : el("p", { class: "quiet-text" }, "It has no arguments."));
       show(ask, false);
     } catch (error) {
       notice("problem", error.message);
     }
   });
   return el("section", { "aria-label": "Arguments", class: "arguments-part" }, ask, place);
+}
+
+function argumentList(all) {
+  const rows = all.map(([name, value]) => {
+    const text = el("pre", { tabindex: 0, "aria-label": `Argument ${visible(name)}` }, visibleLines(value));
+    return el("div", {}, el("dt", {}, said(name)), el("dd", {}, text));
+  });
+  return el("dl", { class: "details arguments" }, ...rows);
 }

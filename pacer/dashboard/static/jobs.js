@@ -6,19 +6,20 @@ import { clockTime, counted, dayTime } from "./format.js";
 import { now } from "./clock.js";
 
 const STATES = ["queued", "running", "failed", "stale", "dead", "succeeded", "cancelled", "dropped", "expired"];
-const WORDS = { queued: "Waiting" };
-const word = (state) => WORDS[state] ?? state[0].toUpperCase() + state.slice(1);
 const RERUN = ["stale", "dead", "failed"];
-const MOST_ASKED = 10;
+const MOST_ASKED = 10; // pages in a row without a job, when few fit the filter
+
+const word = (state) => (state === "queued" ? "Waiting" : state[0].toUpperCase() + state.slice(1));
 let view = null;
 let counts = {};
 
+// The list that the address asks for. Gives its heading.
 export function openJobs(parameters) {
-  const asked = { state: parameters.get("state") ?? "queued", task: parameters.get("task") ?? "", key: parameters.get("key") ?? "" };
+  const asked = Object.fromEntries(["state", "task", "key"].map((name) => [name, parameters.get(name) ?? ""]));
   if (!STATES.includes(asked.state)) asked.state = "queued";
-  view = jobsView(asked);
+  view = new JobList(asked);
   byId("jobs").replaceChildren(view.node);
-  view.refresh();
+  view.first();
   return view.heading;
 }
 
@@ -27,80 +28,103 @@ export function showCounts(status, ended) {
   view?.count();
 }
 
-function address({ state, task, key }) {
-  const parameters = new URLSearchParams({ state });
-  if (task) parameters.set("task", task);
-  if (key) parameters.set("key", key);
-  return `#/jobs?${parameters}`;
+function address(asked) {
+  const parameters = Object.entries(asked).filter(([, value]) => value);
+  return `#/jobs?${new URLSearchParams(parameters)}`;
 }
 
-function jobsView(asked) {
-  const heading = el("h2", { tabindex: -1, "data-heading": true }, `${word(asked.state)} jobs`);
-  const tabs = new Map(STATES.map((state) => [state, el("span", { class: "count" })]));
-  const states = el("nav", { class: "states", "aria-label": "State" }, ...STATES.map((state) =>
-    el("a", { href: address({ ...asked, state }), "aria-current": state === asked.state ? "page" : null }, word(state), " ", tabs.get(state))));
-  const task = field("task", "Task", asked.task);
-  const key = field("key", "Key", asked.key);
-  const filter = el("form", { class: "filter", "aria-label": "Filter" }, task.node, key.node,
-    el("button", { type: "submit" }, "Filter"),
-    asked.task || asked.key ? el("a", { href: address({ state: asked.state }) }, "Show all") : null);
-  filter.addEventListener("submit", (event) => {
+class JobList {
+  #asked;
+  #after = null;
+  #body = el("tbody");
+  #table;
+  #none = el("p", { class: "empty", hidden: true }, "There are none.");
+  #note = el("span", { class: "quiet-text", role: "status" });
+  #more = actionButton("More", "More", () => this.#put(this.#after), { hidden: true });
+  #tabs = new Map(STATES.map((state) => [state, el("span", { class: "count" })]));
+
+  constructor(asked) {
+    this.#asked = asked;
+    const title = `${word(asked.state)} jobs`;
+    this.heading = el("h2", { tabindex: -1, "data-heading": true }, title);
+    const heads = columns(asked.state).map((name) => el("th", { scope: "col" }, name));
+    this.#table = el("table", { class: "jobs" },
+      el("caption", { class: "unseen" }, title), el("thead", {}, el("tr", {}, ...heads)), this.#body);
+    const refresh = actionButton("Refresh", "Refresh", () => this.first());
+    this.node = el("section", { class: "card" },
+      this.heading, this.#states(), filter(asked),
+      el("div", { class: "row-line" }, this.#note, el("span", { class: "push" }), this.#again(), refresh),
+      el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": title }, this.#table),
+      this.#none, this.#more);
+    this.count();
+  }
+
+  // The first page; what was shown is gone.
+  first() {
+    return this.#put(null);
+  }
+
+  count() {
+    for (const [state, node] of this.#tabs) setText(node, counts[state] ? counted(counts[state]) : "");
+  }
+
+  #states() {
+    const links = STATES.map((state) => {
+      const here = state === this.#asked.state ? "page" : null;
+      const to = address({ ...this.#asked, state });
+      return el("a", { href: to, "aria-current": here }, word(state), " ", this.#tabs.get(state));
+    });
+    return el("nav", { class: "states", "aria-label": "State" }, ...links);
+  }
+
+  #again() {
+    const { state } = this.#asked;
+    if (!steerable || !RERUN.includes(state)) return null;
+    const run = async () => (await retryAll(state, counted(counts[state] ?? 0))) && this.first();
+    return actionButton("Re-run all", `Re-run all ${state} jobs`, run);
+  }
+
+  // A page may be empty although others follow.
+  async #search(after) {
+    let found = { jobs: [], after };
+    for (let asked = 0; asked < MOST_ASKED && !found.jobs.length && (asked === 0 || found.after !== null); asked++) {
+      const parameters = Object.entries({ ...this.#asked, after: found.after }).filter(([, value]) => value);
+      found = await load("jobs", parameters);
+    }
+    return found;
+  }
+
+  async #put(from) {
+    try {
+      const found = await this.#search(from);
+      if (from === null) this.#body.replaceChildren();
+      this.#body.append(...found.jobs.map((job) => row(this.#asked.state, job, () => this.first())));
+      this.#after = found.after;
+      this.#say(this.#body.childElementCount, found.after === null);
+    } catch (error) {
+      setText(this.#note, error.message);
+    }
+  }
+
+  #say(rows, all) {
+    show(this.#none, rows === 0 && all);
+    show(this.#table, rows > 0);
+    show(this.#more, !all);
+    const rest = all ? "; that is all" : rows === 0 ? "; there may be some further on" : "";
+    setText(this.#note, `${rows} shown, as of ${clockTime(now())}${rest}.`);
+  }
+}
+
+function filter(asked) {
+  const [task, key] = [field("task", "Task", asked.task), field("key", "Key", asked.key)];
+  const all = asked.task || asked.key ? el("a", { href: address({ state: asked.state }) }, "Show all") : null;
+  const form = el("form", { class: "filter", "aria-label": "Filter" },
+    task.node, key.node, el("button", { type: "submit" }, "Filter"), all);
+  form.addEventListener("submit", (event) => {
     event.preventDefault();
     location.hash = address({ state: asked.state, task: task.input.value, key: key.input.value });
   });
-  const body = el("tbody");
-  const table = el("table", { class: "jobs" },
-    el("caption", { class: "unseen" }, `${word(asked.state)} jobs`),
-    el("thead", {}, el("tr", {}, ...columns(asked.state).map((name) => el("th", { scope: "col" }, name)))), body);
-  const none = el("p", { class: "empty", hidden: true }, "There are none.");
-  const note = el("span", { class: "quiet-text", role: "status" });
-  const more = actionButton("More", "More", () => next());
-  const refresh = actionButton("Refresh", "Refresh", () => first());
-  const again = steerable && RERUN.includes(asked.state)
-    ? actionButton("Re-run all", `Re-run all ${asked.state} jobs`, async () => (await retryAll(asked.state, counted(counts[asked.state] ?? 0))) && first())
-    : null;
-  let after = null;
-
-  async function page(from) {
-    const parameters = { state: asked.state };
-    if (asked.task) parameters.task = asked.task;
-    if (asked.key) parameters.key = asked.key;
-    if (from !== null) parameters.after = from;
-    return load("jobs", parameters);
-  }
-  // A page may be empty although others follow, when few jobs fit the filter.
-  async function search(from) {
-    let found = await page(from);
-    for (let asked = 1; asked < MOST_ASKED && !found.jobs.length && found.after !== null; asked++) found = await page(found.after);
-    return found;
-  }
-  async function put(from) {
-    try {
-      const found = await search(from);
-      if (from === null) body.replaceChildren();
-      body.append(...found.jobs.map((job) => row(asked.state, job, first)));
-      after = found.after;
-      const rows = body.childElementCount;
-      show(none, rows === 0 && after === null);
-      show(table, rows > 0);
-      show(more, after !== null);
-      const rest = after === null ? "; that is all" : rows === 0 ? "; there may be some further on" : "";
-      setText(note, `${rows} shown, as of ${clockTime(now())}${rest}.`);
-    } catch (error) {
-      setText(note, error.message);
-    }
-  }
-  const first = () => put(null);
-  const next = () => put(after);
-  const count = () => {
-    for (const [state, node] of tabs) setText(node, counts[state] ? counted(counts[state]) : "");
-  };
-  show(more, false);
-  count();
-  const node = el("section", { class: "card" }, heading, states, filter,
-    el("div", { class: "row-line" }, note, el("span", { class: "push" }), again, refresh),
-    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `${word(asked.state)} jobs` }, table), none, more);
-  return { node, heading, refresh: first, count };
+  return form;
 }
 
 function field(name, label, value) {
@@ -108,34 +132,36 @@ function field(name, label, value) {
   return { input, node: el("div", {}, el("label", { for: `filter-${name}` }, label), input) };
 }
 
-const columns = (state) => [
-  state === "queued" ? "Place" : null, "Job", "Task", "Key", timeColumn(state), "Attempt",
-  state === "queued" || state === "succeeded" ? null : state === "running" ? "Progress" : "Error",
-  steerable && state !== "succeeded" ? "Action" : null,
-].filter((name) => name !== null);
+const TIMES = { queued: "Enqueued", running: "Started" };
+const LAST = { queued: null, succeeded: null, running: "Progress" };
+const timeOf = (state) => TIMES[state] ?? "Ended";
 
-const timeColumn = (state) => (state === "queued" ? "Enqueued" : state === "running" ? "Started" : "Ended");
+function columns(state) {
+  const place = state === "queued" ? "Place" : null;
+  const last = state in LAST ? LAST[state] : "Error";
+  const action = steerable && state !== "succeeded" ? "Action" : null;
+  return [place, "Job", "Task", "Key", timeOf(state), "Attempt", last, action].filter((name) => name !== null);
+}
 
 function row(state, job, done) {
-  const at = state === "queued" ? job.created_at : state === "running" ? job.started_at : job.ended_at;
+  const at = { queued: job.created_at, running: job.started_at }[state] ?? job.ended_at;
+  const percent = job.progress === null ? "" : `${Math.floor(job.progress * 100)} % `;
   const cells = {
-    Place: job.position === null ? "" : String(job.position),
+    Place: String(job.position ?? ""),
     Job: jobLink(job.id),
     Task: said(job.task),
     Key: job.key === null ? "" : said(job.key),
-    [timeColumn(state)]: at ? dayTime(new Date(at)) : "",
+    [timeOf(state)]: at ? dayTime(new Date(at)) : "",
     Attempt: String(job.attempt),
     Error: el("span", { class: "error" }, said(job.error)),
-    Progress: `${job.progress === null ? "" : `${Math.floor(job.progress * 100)} % `}${visible(job.message)}`,
-    Action: steerable ? button(state, job, done) : "",
+    Progress: said(`${percent}${job.message}`),
+    Action: steerable ? actionOf(state, job, done) : "",
   };
   return el("tr", {}, ...columns(state).map((name) => el("td", { "data-label": name }, cells[name])));
 }
 
-function button(state, job, done) {
-  const id = visible(job.id);
-  if (state === "queued" || state === "running") {
-    return actionButton("Cancel", `Cancel job ${id}`, async () => (await cancelJob(job)) && done(), { class: "small" });
-  }
-  return actionButton("Retry", `Retry job ${id}`, async () => (await retryJob(job)) && done(), { class: "small" });
+function actionOf(state, job, done) {
+  const [text, act] = state === "queued" || state === "running" ? ["Cancel", cancelJob] : ["Retry", retryJob];
+  const run = async () => (await act(job)) && done();
+  return actionButton(text, `${text} job ${visible(job.id)}`, run, { class: "small" });
 }

@@ -2,7 +2,7 @@
 
 import { act, once, steerable } from "./actions.js";
 import { learnServerTime, now, setStopped } from "./clock.js";
-import { byId, setAttribute, setText, show } from "./dom.js";
+import { byId, setAttribute, setText, show, visible } from "./dom.js";
 import { clockTime } from "./format.js";
 import { showFooter, showHeadline } from "./headline.js";
 import { openJob, showJob } from "./job.js";
@@ -15,6 +15,14 @@ const title = document.title;
 const data = {};
 let heard = null; // when the last reading came
 let lastWord = null;
+
+// What opens a view: its heading, which gets the focus, and its name.
+const VIEWS = {
+  overview: () => ({ heading: document.querySelector("#overview [data-heading]"), name: "" }),
+  job: ({ id }) => ({ heading: openJob(id), name: `Job ${visible(id)}` }),
+  jobs: ({ parameters }) => ({ heading: openJobs(parameters), name: "Jobs" }),
+  numbers: () => ({ heading: openNumbers(), name: "Numbers" }),
+};
 
 function route() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?", 2);
@@ -38,9 +46,9 @@ function open({ focus }) {
     const here = link.dataset.view === view || (link.dataset.view === "jobs" && view === "job");
     setAttribute(link, "aria-current", here ? "page" : null);
   }
-  const heading = { overview: () => document.querySelector("#overview [data-heading]"), job: () => openJob(id), jobs: () => openJobs(parameters), numbers: openNumbers }[view]();
+  const { heading, name } = VIEWS[view]({ id, parameters });
   document.body.dataset.view = view;
-  document.title = { job: `Job ${id} · ${title}`, jobs: `Jobs · ${title}`, numbers: `Numbers · ${title}` }[view] ?? title;
+  document.title = name ? `${name} · ${title}` : title;
   live.show(view === "job" ? id : null);
   if (focus) {
     heading.focus({ preventScroll: true });
@@ -74,7 +82,12 @@ function announce(state) {
   lastWord = state.word;
 }
 
-const LINK = { connecting: "Connecting…", live: "Live", lost: "Connection lost, retrying", away: "Not available, retrying", refused: "Signed out" };
+const LINK = {
+  live: "Live",
+  lost: "Connection lost, retrying",
+  away: "Not available, retrying",
+  refused: "Signed out",
+};
 
 function link(state, detail) {
   setAttribute(byId("link"), "data-link", state);
@@ -86,7 +99,7 @@ function link(state, detail) {
     trouble("");
     return;
   }
-  trouble(`${detail || "Connection lost, retrying."}`);
+  trouble(detail || "Connection lost, retrying.");
 }
 
 function trouble(text) {

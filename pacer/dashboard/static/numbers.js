@@ -38,7 +38,8 @@ function numbersView() {
       show(note, true);
     }
   };
-  return { node: el("section", { class: "card" }, heading, el("p", { class: "quiet-text" }, text), list, note), heading, refresh };
+  const node = el("section", { class: "card" }, heading, el("p", { class: "quiet-text" }, text), list, note);
+  return { node, heading, refresh };
 }
 
 const shownAs = (value) => (value === null ? "" : String(value));
@@ -46,7 +47,10 @@ const shownAs = (value) => (value === null ? "" : String(value));
 function numberRow(first, refresh) {
   const id = `number-${first.path}`;
   const name = visible(first.path);
-  const input = el("input", { id, inputmode: "decimal", autocomplete: "off", required: true, readonly: !steerable, "aria-describedby": `${id}-note` });
+  const input = el("input", {
+    id, inputmode: "decimal", autocomplete: "off", required: true, readonly: !steerable,
+    "aria-describedby": `${id}-note`,
+  });
   const note = el("p", { id: `${id}-note`, class: "quiet-text" });
   const set = el("button", { type: "submit", "aria-label": `Set ${name}` }, "Set");
   const reset = actionButton("Reset", `Reset ${name}`, () => change(null));
@@ -70,7 +74,8 @@ function numberRow(first, refresh) {
   const update = (next) => {
     number = next;
     // What somebody is typing is theirs.
-    if (input.value === (written ?? "") || document.activeElement !== input) input.value = written = shownAs(next.value);
+    const theirs = document.activeElement === input && input.value !== (written ?? "");
+    if (!theirs) input.value = written = shownAs(next.value);
     form.toggleAttribute("data-by-hand", next.by_hand);
     show(reset, next.by_hand);
     setText(note, next.by_hand ? `Set by hand; the code says ${shownAs(next.recipe)}.` : "As the code says.");

@@ -2,7 +2,7 @@
 
 import { actionButton, cancelJob, retryAll, retryJob, steerable } from "./actions.js";
 import { showCharts } from "./charts.js";
-import { byId, el, jobLink, keyed, setAttribute, setText, show, visible } from "./dom.js";
+import { byId, el, jobLink, keyed, said, setAttribute, setText, show, visible } from "./dom.js";
 import { countUp } from "./clock.js";
 import { counted, dayTime, duration, expected, interval } from "./format.js";
 import { alive } from "./state.js";
@@ -35,8 +35,8 @@ function runningRow(first) {
   const age = el("span", { class: "amount" });
   const bar = el("progress", { max: 1, "aria-label": `Progress of job ${visible(first.id)}` });
   const part = el("span", { class: "amount" });
-  const said = el("p", { class: "quiet-text" });
-  const meta = meta_();
+  const message = el("p", { class: "quiet-text" });
+  const meta = metaLine();
   let job = first;
   const stop = steerable
     ? actionButton("Cancel", `Cancel job ${visible(first.id)}`, () => cancelJob(job), { class: "small" })
@@ -44,14 +44,14 @@ function runningRow(first) {
   const node = el("li", {},
     el("div", { class: "row-line" }, jobLink(first.id), meta, el("span", { class: "push" }, "for ", age), stop),
     el("div", { class: "row-line" }, bar, part),
-    said);
+    message);
   const update = (next) => {
     job = next;
     setText(meta, metaText(job));
     if (job.started_at) countUp(age, new Date(job.started_at));
     showProgress(bar, part, job.progress);
-    setText(said, visible(job.message));
-    show(said, job.message !== "");
+    setText(message, visible(job.message));
+    show(message, job.message !== "");
   };
   return { node, update };
 }
@@ -64,9 +64,12 @@ export function showProgress(bar, part, progress) {
   setText(part, `${Math.floor(progress * 100)} %`);
 }
 
-const meta_ = () => el("bdi", { class: "meta" });
-const metaText = (job) => [job.task, job.key === null ? null : `key ${job.key}`, job.attempt > 1 ? `attempt ${job.attempt}` : null]
-  .filter((one) => one !== null).map(visible).join(" · ");
+const metaLine = () => el("bdi", { class: "meta" });
+
+function metaText({ task, key, attempt }) {
+  const parts = [task, key === null ? "" : `key ${key}`, attempt > 1 ? `attempt ${attempt}` : ""];
+  return parts.filter((part) => part !== "").map(visible).join(" · ");
+}
 
 let horizon = 1;
 let noTime = "";
@@ -80,7 +83,7 @@ function showUpcoming(upcoming, status) {
 
 function upcomingRow(first) {
   const place = el("span", { class: "place" });
-  const meta = meta_();
+  const meta = metaLine();
   const when = el("span", { class: "next-when amount" });
   const span = el("span", { class: "span" });
   const dot = el("span", { class: "dot" });
@@ -160,12 +163,14 @@ function endedRow(first) {
 function workerRow(first) {
   const seen = el("span", { class: "push amount" });
   const tasks = el("p", { class: "quiet-text" });
-  const node = el("li", {}, el("div", { class: "row-line" }, el("bdi", { class: "id" }, visible(first.name)), seen), tasks);
+  const line = el("div", { class: "row-line" }, said(first.name, { class: "id" }), seen);
+  const node = el("li", {}, line, tasks);
   const update = (worker) => {
     const left = worker.alive_seconds;
-    setText(seen, alive(worker) ? "alive" : `not heard of since its time ran out ${duration(-left)} ago`);
+    setText(seen, alive(worker) ? "alive" : `gone: its lease ran out ${duration(-left)} ago`);
     setAttribute(seen, "data-tone", alive(worker) ? "calm" : "alarm");
-    setText(tasks, worker.tasks.length ? `runs ${worker.tasks.map(visible).sort().join(", ")}` : "runs no registered task");
+    const known = worker.tasks.map(visible).sort().join(", ");
+    setText(tasks, known ? `runs ${known}` : "runs no registered task");
   };
   return { node, update };
 }

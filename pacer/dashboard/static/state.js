@@ -8,8 +8,8 @@ const PATIENCE = 10; // seconds in which a worker comes for a job that may start
 export const startable = (status) =>
   status.pending > 0 && status.running === 0 && !status.paused && status.next_start_seconds === 0;
 
-// { word, tone, why, seconds, total, open }: tone is "calm", "pace", "hold" or "alarm". `seconds` are left of `total`; null
-// where no time is certain. `open`: then the next start has a forecast.
+// { word, tone, why, seconds, total, open }: tone is "calm", "pace", "hold" or "alarm". `seconds` are left of `total`;
+// null where no time is certain. `open`: then the next start has a forecast.
 // `stuck`: for so many seconds a job could have started, and none has.
 export function stateOf(status, workers, stuck = 0) {
   const nothing = { seconds: null, total: null, open: false };
