@@ -287,6 +287,9 @@ def rehearse(scheduler: Scheduler, *, store: Store | None = None, hold: bool = F
                 report = await rehearsal.drain()
         assert report.starts == [0]
 
+    Its alerts are left out, because they tell people. To test one, give it to the scheduler inside the block:
+    `scheduler.alerts = (Alert(QueueFull(), messages.append),)`.
+
     Not for tests of the store's own behaviour on a server, such as several processes: these want the real thing.
 
     Args:
@@ -331,10 +334,10 @@ def _substituted(
 ) -> Generator[Rehearsal]:
     _check_stopped(scheduler, "rehearse it before it is started")
     rehearsal._tap = Tap(rehearsal._note, paceless, hold)
-    own = {name: getattr(scheduler, name) for name in ("store", "observers", "pacing", "backoff")}
+    own = {name: getattr(scheduler, name) for name in ("store", "observers", "alerts", "pacing", "backoff")}
     inner = MemoryStore() if store is None else store
     scheduler.store = TappedStore(inner, inner.codec if store is not None else scheduler.store.codec, rehearsal._tap)
-    scheduler.observers = (*scheduler.observers, rehearsal)
+    scheduler.observers, scheduler.alerts = (*scheduler.observers, rehearsal), ()
     if paceless:
         scheduler.pacing, scheduler.backoff = Unpaced(), NoBackoff()
     opened.append(rehearsal)

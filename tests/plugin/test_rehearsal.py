@@ -23,6 +23,7 @@ from pacer import (
     Throttled,
     call,
 )
+from pacer.alerts import Alert, QueueFull
 from pacer.backoff import ConstantBackoff, ExponentialBackoff
 from pacer.pacing import FixedPause
 from pacer.stores import MemoryStore
@@ -36,6 +37,10 @@ pytestmark = pytest.mark.anyio
 async def analyse(text: str, *, pages: int = 1) -> str:
     await anyio.sleep(20)
     return text.upper()
+
+
+async def analyse_all() -> None:
+    pass
 
 
 async def fails() -> None:
@@ -88,6 +93,50 @@ async def test_a_scheduler_that_runs_is_not_rehearsed(scheduler):
     with pytest.raises(AlreadyRunningError, match="stop it before the rehearsal ends"), rehearse(scheduler):
         await scheduler.__aenter__()
     await scheduler.__aexit__(None, None, None)
+
+
+async def test_alerts_tell_nobody_unless_the_test_gives_the_scheduler_one(scheduler):
+    told, told_in_test = [], []
+
+    async def tell(message):
+        told.append(message)
+
+    async def tell_test(message):
+        told_in_test.append(message)
+
+    scheduler.alerts = (Alert(QueueFull(), tell),)
+    for alerts in ((), (Alert(QueueFull(), tell_test),)):
+        with rehearse(scheduler, hold=True):
+            if alerts:
+                scheduler.alerts = alerts
+            async with scheduler:
+                for _ in range(3):
+                    await scheduler.enqueue(analyse, "One")
+                with pytest.raises(QueueFullError):
+                    await scheduler.enqueue(analyse, "One")
+                await anyio.sleep(1)
+    assert (told, len(told_in_test)) == ([], 1)
+
+
+async def test_a_job_that_is_run_again_by_hand_is_another_run_in_the_report(scheduler):
+    with rehearse(scheduler) as rehearsal:
+        async with scheduler:
+            receipt = await scheduler.enqueue(fails)
+            await rehearsal.drain(strict=False)
+            await scheduler.retry(receipt.job_id)
+            report = await rehearsal.drain(strict=False)
+    assert (report.outcomes, report.starts) == (["failed", "failed"], [0, 10])
+    assert "fails() is enqueued again by hand" in str(report)
+    rehearsal.assert_enqueued(fails, times=1)
+
+
+async def test_periodic_jobs_are_seen_and_run(scheduler):
+    scheduler.every(60)(analyse_all)
+    with rehearse(scheduler) as rehearsal:
+        async with scheduler:
+            await anyio.sleep(150)
+    assert len(rehearsal.enqueued) == len(rehearsal.report.runs)
+    rehearsal.assert_enqueued(analyse_all, times=2)
 
 
 # -- what was enqueued -----------------------------------------------------------------------------------------------
