@@ -10,14 +10,16 @@ import math
 from collections.abc import Mapping, Sequence
 
 import anyio
+import anyio.abc
 import anyio.lowlevel
 import attrs
 
 from pacer import events
-from pacer._errors import QueueFullError, TakenOverError
+from pacer._errors import ImpossibleJobError, NotEncodableError, QueueFullError, TakenOverError
 from pacer._intake import Intake
 from pacer._job import JobRecord
 from pacer._periodic._timetable import Schedule
+from pacer._runner import one_line
 from pacer._worker import STORE_RETRY
 
 # A time that is longer ago than this has been missed.
@@ -127,7 +129,8 @@ class Ticker:
                     ticks = (await ledger.snapshot(0)).queue.ticks
                 place.move(ticks.get(place.schedule.key))
                 await self._catch_up(place)
-            if not (self._full and place.next <= plan.now(ledger)):  # then it waits for room
+            waits_for_room = self._full and place.refused is not None and place.next <= plan.now(ledger)
+            if not waits_for_room:
                 wait = min(wait, place.next - plan.now(ledger))
         return wait
 
@@ -139,13 +142,21 @@ class Ticker:
             place.move(now if await self._intake.tick(place.schedule.key, None, now, []) else None)
             return
         for step in steps(place.schedule, place.last, plan.now(ledger)):
+            await anyio.lowlevel.checkpoint()  # there may be many
             if not await self._take(place, step):
                 return
 
     async def _take(self, place: _Place, step: Step) -> bool:
         """Whether it is done, and was done here."""
         worker, schedule = self._intake.worker, place.schedule
-        records = [await self._fresh_record(schedule, step.at)] if step.enqueues else []
+        records, missed = list[JobRecord](), step.missed
+        if step.enqueues:
+            try:
+                records.append(await self._fresh_record(schedule, step.at))
+            except (ImpossibleJobError, NotEncodableError) as error:  # as after the limit was lowered by hand
+                missed = (step.at if missed is None else missed[0], step.at)
+                now, part = worker.ledger.now(), f"schedule {schedule.name}"
+                worker.announce(events.PartMisbehaved(now, part, "enqueue", one_line(error)))
         try:
             done = await self._intake.tick(schedule.key, place.last, step.at, records)
         except QueueFullError as error:
@@ -158,9 +169,9 @@ class Ticker:
             worker.report_faults()
         place.refused = None
         place.move(step.at if done else None)  # if not, somebody else has done it
-        if done and step.missed is not None:
+        if done and missed is not None:
             now, ago = worker.ledger.now(), schedule.plan.now(worker.ledger)
-            since, until = (now - (ago - at) for at in step.missed)
+            since, until = (now - (ago - at) for at in missed)
             worker.announce(events.TicksMissed(now, schedule.name, since, until))
         return done
 

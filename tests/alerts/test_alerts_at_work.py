@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
 import anyio.from_thread
 import anyio.lowlevel
+import attrs
 import pytest
 from every_store import MakeStore, on_every_store
 
-from pacer import BoundedQueue, JobRecord, JobState, QueueFullError, Scheduler, events
+from pacer import BoundedQueue, JobRecord, JobState, QueueFullError, Scheduler, StoreUnavailableError, events
 from pacer.alerts import Alert, AlertMessage, HeldFor, JobEnded, OldestWaiting, PausedFor, QueueFull, _sender
 from pacer.backoff import ConstantBackoff
 from pacer.pacing import FixedPause, MinInterval, OpeningHours
@@ -257,6 +259,49 @@ async def test_who_took_the_queue_over_looks_from_then_on(make: MakeStore) -> No
     assert (before.states, after.states) == ([], [True])
     assert 1 <= len(recorder.of(events.QueueTakenOver)) <= 2
     assert recorder.of(events.StoreFailed) == []
+
+
+@attrs.define(eq=False)
+class FailingLists:
+    """A store that cannot list jobs."""
+
+    store: MemoryStore = attrs.field(factory=MemoryStore)
+    codec: Any = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.codec = self.store.codec
+
+    @asynccontextmanager
+    async def open(self, *args: Any, **settings: Any) -> AsyncGenerator[Any]:
+        async with self.store.open(*args, **settings) as ledger:
+            yield _FailingLists(ledger)
+
+    async def queues(self) -> Any:
+        return await self.store.queues()
+
+
+@attrs.define(eq=False)
+class _FailingLists:
+    ledger: Any
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.ledger, name)
+
+    async def listed(self, listing: Any) -> Any:
+        msg = "the disk is full"
+        raise StoreUnavailableError(msg)
+
+
+async def test_what_is_to_be_told_is_told_although_the_store_fails_after_that() -> None:
+    told, recorder = Told(), Recorder()
+    alerts = [Alert(PausedFor(0), told), Alert(JobEnded("failed"), told)]
+    async with Scheduler(store=FailingLists(), observers=[recorder], alerts=alerts) as scheduler:
+        await scheduler.pause()
+        await anyio.sleep(100)
+    assert [message.alert for message in told.messages] == ["PausedFor(0)"]
+    failed = recorder.of(events.StoreFailed)
+    assert len(failed) >= 9
+    assert failed[0].action == "alerts"
 
 
 # -- functions that misbehave ----------------------------------------------------------------------------------------
