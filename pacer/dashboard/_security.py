@@ -60,9 +60,10 @@ def token_for(request: Request) -> str:
     return known if len(known) == _TOKEN_LENGTH else secrets.token_urlsafe(_TOKEN_BYTES)
 
 
-async def same_site(sec_fetch_site: Annotated[str | None, Header()] = None) -> None:
-    """Let nothing be read by the pages of other sites."""
-    if sec_fetch_site in ("cross-site", "same-site"):
+async def same_site(request: Request) -> None:
+    """Let nothing be read by the pages of other sites, even if the application around lets them read all else."""
+    site = request.headers.get("sec-fetch-site")
+    if site in ("cross-site", "same-site") or (site is None and not _same_origin(request)):
         raise HTTPException(403, "This is for the dashboard's own page, and not for other sites.")
 
 

@@ -43,8 +43,8 @@ async def test_the_page_may_run_its_own_files_and_nothing_else() -> None:
     assert (first["require-trusted-types-for"], first["trusted-types"]) == ("'script'", "'none'")
     assert "unsafe" not in answers[0].headers["content-security-policy"]
     # Whatever the page loads has the nonce of this very answer.
-    loaded = re.findall(r"<(?:script|link rel=\"stylesheet\")[^>]*>", answers[0].text)
-    assert len(loaded) == 3
+    loaded = re.findall(r"<(?:script|link rel=\"(?:stylesheet|modulepreload)\")[^>]*>", answers[0].text)
+    assert len(loaded) == len(FILES) - len(["page.html", "icon.svg"])
     assert all(f'nonce="{nonces[0] and nonces[0][1]}"' in tag for tag in loaded)
 
 
