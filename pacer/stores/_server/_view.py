@@ -199,11 +199,11 @@ class ServerView:
         if not self.fresh:
             self._tick(self.clock.server())
         now = self.now
-        while self._next_due is not None and self._next_due <= now and (writes or not self._only_looks):
+        while self._next_due is not None and self._next_due <= now and not self._only_looks:
             try:
                 self.backend.promote(now)
             except ReadOnlyStoreError:
-                if writes or not self.guest:
+                if not self.guest:
                     raise
                 self._only_looks = True
                 return False

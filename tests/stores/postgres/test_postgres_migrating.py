@@ -24,9 +24,10 @@ JOBS_OF_1 = """
 INSERT INTO <schema>.pacer_jobs (queue, id, seq, state, sort_key, arrival, place, due, created_at, ready_at, started_at,
     ended_at, lease_until, delay, retry_delay, fence, priority, failures, throttles, recoveries, cancel_requested, task,
     message, error, payload)
-SELECT q.id, s.name, n, s.name, n, CASE WHEN n < 3 THEN n END, CASE WHEN n = 1 THEN n END, CASE WHEN n = 2 THEN 1e12 END,
-    n, CASE WHEN n = 2 THEN 1e12 ELSE n END, CASE WHEN n > 2 THEN n END, CASE WHEN n > 3 THEN n END,
-    CASE WHEN n = 3 THEN 1e12 ELSE 0 END, 0, 0, 0, 0, 0, 0, 0, false, 'work', '', '', CASE WHEN n < 4 THEN '[1]' END
+SELECT q.id, s.name, n, s.name, n, CASE WHEN n < 3 THEN n END, CASE WHEN n = 1 THEN n END,
+    CASE WHEN n = 2 THEN 1e12 END, n, CASE WHEN n = 2 THEN 1e12 ELSE n END, CASE WHEN n > 2 THEN n END,
+    CASE WHEN n > 3 THEN n END, CASE WHEN n = 3 THEN 1e12 ELSE 0 END, 0, 0, 0, 0, 0, 0, 0, false, 'work', '', '',
+    CASE WHEN n < 4 THEN '[1]' END
 FROM <schema>.pacer_queues q, unnest(ARRAY['queued', 'delayed', 'running', 'succeeded', 'failed', 'cancelled',
     'dropped', 'expired', 'stale', 'dead']) WITH ORDINALITY AS s (name, n)
 """
