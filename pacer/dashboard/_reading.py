@@ -22,13 +22,15 @@ from pacer.dashboard._models import (
     UpcomingData,
     WorkerData,
 )
+from pacer.events import JobCancelled, JobRetried, NumbersSet, QueuePaused, QueueResumed, RateSet
 
 logger = logging.getLogger("pacer")
 
 PERIOD = 1.0
-"""Seconds after which the queue is read again, because other processes change it too."""
+"""Seconds between two readings. Most of what one costs is the forecasts."""
 GAP = 0.25
-"""Seconds that are between two readings, whatever happens."""
+"""Seconds between two readings if somebody steers the queue meanwhile: they look for what comes of it."""
+_STEERED = (QueuePaused, QueueResumed, RateSet, NumbersSet, JobCancelled, JobRetried)
 _MINUTES = 60
 _RUNNING = 20
 _UPCOMING = 10
@@ -89,7 +91,7 @@ class Watch:
             if (there := self._newer(number)) is not None:
                 return there
             if self._latest is not None:
-                await self._change()
+                await self._due()
             self._numbers += 1
             self._latest = Reading(self._numbers, await self._read())
             return self._latest
@@ -97,12 +99,14 @@ class Watch:
     def _newer(self, number: int) -> Reading | None:
         return self._latest if self._latest is not None and self._latest.number > number else None
 
-    async def _change(self) -> None:
-        """Until something happens here; other processes are not heard, so not for long."""
-        with self._scheduler.subscribe(1) as events:
+    async def _due(self) -> None:
+        """Until it is time for the next reading."""
+        with self._scheduler.subscribe() as events:
             await anyio.sleep(GAP)
             with anyio.move_on_after(PERIOD - GAP):
-                await anext(events, None)
+                async for event in events:
+                    if isinstance(event, _STEERED):
+                        return
 
     async def _read(self) -> dict[str, str]:
         try:
