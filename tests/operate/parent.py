@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -11,9 +12,19 @@ import sys
 import pacer._operate
 from pacer._cli import main
 
-for module in pkgutil.walk_packages(pacer._operate.__path__, "pacer._operate."):
-    importlib.import_module(module.name)
-importlib.import_module("pacer._commands")
+LATE = [
+    "anyio._backends._asyncio",
+    "typer._adapters",
+    "typer.rich_utils",
+    "rich.console",
+    "rich.table",
+    "pacer._commands",
+]
+LATE += ["pacer.stores.sqlite", "pacer.stores.postgres", "pacer.stores.redis"]
+LATE += [module.name for module in pkgutil.walk_packages(pacer._operate.__path__, "pacer._operate.")]
+for name in LATE:
+    with contextlib.suppress(ModuleNotFoundError):  # other versions of the packages may have other modules
+        importlib.import_module(name)
 
 
 def command(arguments: list[str], environment: dict[str, str], folder: str, out: str, err: str) -> None:

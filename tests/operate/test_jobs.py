@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import anyio
 import pytest
 from command_line import Place
 from queues import scheduler_on, working
@@ -18,6 +19,15 @@ def ids(out: str) -> list[str]:
     return [json.loads(line)["id"] for line in out.splitlines()]
 
 
+async def told_of(place: Place, *job_ids: str) -> None:
+    """Their worker has written down how far they are."""
+    with anyio.fail_after(60):
+        while True:
+            lines = (await place.pacer("jobs", "--json", "--state", "running")).lines
+            if {one["id"] for one in map(json.loads, lines) if one["progress"] is not None} >= set(job_ids):
+                return
+
+
 async def test_jobs_by_state_task_and_lane_on_every_store(place: Place) -> None:
     async with working(place, concurrency=2) as queue:
         await queue.enqueue("succeed", job_id="good", key="a")
@@ -26,7 +36,7 @@ async def test_jobs_by_state_task_and_lane_on_every_store(place: Place) -> None:
         await queue.until(JobState.FAILED, "bad")
         for name in ("one", "two"):
             await queue.enqueue(job_id=name, key="a")
-        await queue.until(JobState.RUNNING, "one", "two")
+        await told_of(place, "one", "two")
         await queue.enqueue(job_id="last", key="b")
         await queue.enqueue(job_id="later", key="a", delay=500)
         done = await place.pacer("jobs")
@@ -77,7 +87,7 @@ async def test_what_jobs_write_does_nothing_to_a_terminal(sqlite: Place) -> None
         await queue.enqueue("fail", job_id="a\x1b[2Jb", key="tab\there\u202e")
         await queue.until(JobState.FAILED, "a\x1b[2Jb")
         await queue.enqueue(job_id="next")
-        await queue.until(JobState.RUNNING, "next")
+        await told_of(sqlite, "next")
         shown = [await sqlite.pacer("jobs", "--state", "failed"), await sqlite.pacer("jobs", "--state", "running")]
         shown += [await sqlite.pacer("job", "next"), await sqlite.pacer("status")]
         terminal = await sqlite.on_terminal("jobs", "--state", "failed", environment={"NO_COLOR": "1"})
@@ -115,7 +125,7 @@ async def test_all_about_jobs_that_run_and_have_ended(sqlite: Place) -> None:
         await queue.enqueue("succeed", job_id="good")
         await queue.enqueue("fail", job_id="bad")
         await queue.enqueue(job_id="running")
-        await queue.until(JobState.RUNNING, "running")
+        await told_of(sqlite, "running")
         good = await sqlite.pacer("job", "good", "--result", "--arguments")
         assert good.lines[0].startswith("succeeded ")
         assert "\nresult     succeed\n" in good.out

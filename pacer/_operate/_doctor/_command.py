@@ -64,6 +64,8 @@ async def _examined(target: Target) -> tuple[str, list[str], list[Finding], bool
         if any(one.severity is Severity.ERROR and one.code in _UNUSABLE for one in found):
             return where, [], found, False
         names = await _names(store, target, where)
+        if not names:
+            found.append(_no_queue(where))
         for name in names:
             found += await _examine(target, name)
     except StoreUnavailableError as problem:
@@ -72,6 +74,15 @@ async def _examined(target: Target) -> tuple[str, list[str], list[Finding], bool
 
 
 _UNUSABLE = {"no-file", "not-ours", "damaged", "newer-schema", "unusable", "no-tables", "locked", "not-writable"}
+
+
+def _no_queue(where: str) -> Finding:
+    return error(
+        "no-queue",
+        f"{clean(where)} holds no queue",
+        "no scheduler has ever run with this store",
+        "check the address and --within, or start a scheduler",
+    )
 
 
 def _away(problem: StoreError) -> Finding:
@@ -115,7 +126,7 @@ async def _names(store: Store, target: Target, where: str) -> list[str]:
         from pacer._work._load import find  # noqa: PLC0415
 
         target = Target(queue=find(target.app).name)
-    if target.queue is not None or not infos:
+    if target.queue is not None and infos:
         return [chosen(infos, target.queue, where).name]
     return [info.name for info in infos]
 

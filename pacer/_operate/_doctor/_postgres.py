@@ -21,7 +21,7 @@ from pacer.stores.postgres import PostgresStore
 
 _CONNECT_WITHIN: Final = 5.0
 _ANSWER_WITHIN: Final = 10.0
-_IDLE_FOR: Final = 10.0
+_IDLE_FOR: Final = 5.0
 _OPEN_FOR: Final = 300.0
 _DEAD_ROWS: Final = 20_000
 _NEARLY_ALL: Final = 0.9
@@ -70,8 +70,13 @@ FROM {schema}.pacer_stage s JOIN {schema}.pacer_queues q ON q.id = s.queue GROUP
 """
 
 
-def examine_postgres(store: PostgresStore) -> Iterator[Finding]:
-    """All that is wrong with it. Raises StoreUnavailableError."""
+def examine_postgres(store: PostgresStore, open_for: float = _OPEN_FOR) -> Iterator[Finding]:
+    """All that is wrong with it. Raises StoreUnavailableError.
+
+    Args:
+        store: Where it is.
+        open_for: Seconds after which a transaction is open for long.
+    """
     schema = store.schema
     target = Target(store.dsn, schema, _CONNECT_WITHIN, _ANSWER_WITHIN, store.pooled)
     session = Session(target, guest_advice(schema))
@@ -86,7 +91,7 @@ def examine_postgres(store: PostgresStore) -> Iterator[Finding]:
             except StoreError as problem:
                 yield _unusable(problem)
                 return
-            yield from _server(connection, session.name)
+            yield from _server(connection, session.name, open_for)
             if version == 0:
                 yield _no_tables(session.name, schema)
                 return
@@ -110,7 +115,7 @@ def _no_tables(name: str, schema: str) -> Finding:
     )
 
 
-def _server(connection: Any, name: str) -> Iterator[Finding]:
+def _server(connection: Any, name: str, open_for: float) -> Iterator[Finding]:
     for risk in risks_of(connection, name):
         yield warning("not-durable", risk, "acknowledged jobs and outcomes may be lost", "see there")
     (replica,) = connection.execute("SELECT pg_is_in_recovery()").fetchone()
@@ -129,7 +134,7 @@ def _server(connection: Any, name: str) -> Iterator[Finding]:
             "schedulers that start, or lose theirs, may get none",
             "raise max_connections, or put a pooler in between (PostgresStore(pooled=True))",
         )
-    for pid, application, state, seconds in connection.execute(_OLD, (_OPEN_FOR,)).fetchall():
+    for pid, application, state, seconds in connection.execute(_OLD, (open_for,)).fetchall():
         yield warning(
             "old-transaction",
             f"a transaction of process {pid} ({clean(application) or 'no name'}, {state}) is open for "

@@ -141,12 +141,10 @@ def _people(facts: Facts, _: float) -> Iterator[Finding]:
 
 
 def _quiet_for(facts: Facts) -> str:
-    """For how long no job has started, as far as the last minutes tell; empty if one just has."""
+    """For how long no job has started, as far as the last minutes tell; empty if one just has, or none ever."""
     minutes = list(facts.minutes)[::-1]
-    quiet = next((number for number, minute in enumerate(minutes) if minute.started), len(minutes))
-    if quiet < 2:
-        return ""
-    return f"{quiet} min" if quiet < len(minutes) else f"{quiet} min or more"
+    quiet = next((number for number, minute in enumerate(minutes) if minute.started), 0)
+    return f"{quiet} min" if quiet > 1 else ""
 
 
 def _workers(facts: Facts, _: float) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -118,21 +118,25 @@ def room(free: int, path: Path) -> Finding | None:
 
 def _owners(path: Path) -> Iterator[Finding]:
     family = [one for suffix in ("", "-wal", "-shm") if (one := path.with_name(f"{path.name}{suffix}")).exists()]
-    owners = {one.stat().st_uid for one in family}
-    if len(owners) > 1:
-        listed = ", ".join(f"{one.name} of user {one.stat().st_uid}" for one in family)
-        yield error(
-            "mixed-owners",
-            f"the files belong to different users: {listed}",
-            "a scheduler of one of them cannot write what belongs to the other",
-            f"stop all processes, then: chown the user of {path.name} on all of them",
-        )
+    yield from owned({one.name: one.stat().st_uid for one in family})
     if path.stat().st_mode & 0o002:
         yield warning(
             "writable-by-all",
             f"everybody on this machine can write {path}",
             "they can change jobs and their arguments",
             f"chmod o-w {path}",
+        )
+
+
+def owned(files: Mapping[str, int]) -> Iterator[Finding]:
+    """What to say of the database and what SQLite keeps beside it, by the users to whom they belong."""
+    if len(set(files.values())) > 1:
+        listed = ", ".join(f"{name} of user {user}" for name, user in files.items())
+        yield error(
+            "mixed-owners",
+            f"the files belong to different users: {listed}",
+            "a scheduler of one of them cannot write what belongs to the other",
+            "stop all processes, then give all of them to the user as whom schedulers run (chown)",
         )
 
 
