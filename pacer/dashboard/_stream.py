@@ -12,7 +12,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from pacer import NotRunningError, StoreError
 from pacer.dashboard._reading import Reading, Watch, part_of
 
-READINGS = 1200
+READINGS = 300
 """So many are sent before the page has to ask anew, which asks `auth` again."""
 # Seconds that a stream gets to end by itself when the server stops.
 _FAREWELL = 1.0
