@@ -11,7 +11,7 @@ import pytest
 from applications import command, copied, served
 from opentelemetry.sdk.trace import ReadableSpan
 from servers import PostgresServer, RedisServer
-from test_pages import exported
+from test_observing_pages import exported
 from tracing import Spans, attribute, ids, links
 from waiting import until
 
