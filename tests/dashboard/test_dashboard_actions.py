@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -9,6 +10,8 @@ import pytest
 from mounted import failing, make_scheduler, mounted, sleeper
 
 from pacer import BoundedQueue, JobState, Scheduler, StoreError
+from pacer.pacing import FixedPause
+from pacer.stores.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
 
@@ -139,3 +142,17 @@ async def test_an_action_is_not_a_link() -> None:
     async with mounted(scheduler) as page:
         assert (await page.get("actions/pause")).status_code == 405
         assert not (await scheduler.status()).paused
+
+
+@pytest.mark.asyncio_only
+@pytest.mark.real_time
+async def test_a_guest_with_other_settings_can_pause_and_is_told_that_it_sets_no_numbers(tmp_path: Path) -> None:
+    def scheduler(pause: float, *, guest: bool) -> Scheduler:
+        return make_scheduler(store=SqliteStore(tmp_path / "jobs.db"), pacing=FixedPause(pause), guest=guest)
+
+    async with scheduler(10, guest=False) as owner, mounted(scheduler(5, guest=True)) as page:
+        refused = await page.act("numbers", {"numbers": {"pacing.seconds": 1}})
+        assert refused.status_code == 409
+        assert refused.json()["detail"].startswith("The queue is run with other settings")
+        assert (await page.act("pause")).status_code == 204
+        assert (await owner.status()).paused
