@@ -41,7 +41,7 @@ def top(
     """
     with exit_codes("top"):
         target = Target.of(store, queue, app, within)
-        console = Console(no_color=not colours(), highlight=False)
+        console = Console(color_system="auto" if colours() else None, highlight=False)
         if once:
             look = visit(target, lambda guest: look_at(guest, _WITHOUT_TERMINAL))
             say(line_of(look)) if not console.is_terminal else console.print(screen_of(look, console))
