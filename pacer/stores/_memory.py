@@ -78,7 +78,7 @@ class MemoryStore:
         tenure.check(data.parts, alive_until - clock(), takeover=takeover)
         if not guest:
             data.state, data.parts = begin_anew_where_changed(data.state, data.parts, rules), tenure.text
-        epoch = time.time() - clock()
+        epoch = self._wall() - clock()
         on_clock = rules.on_clock(epoch)
         ledger = MemoryLedger(data, on_clock, tenure, worker, clock, epoch, self.lease, self.keep_finished)
         ledger.hello(frozenset())
@@ -86,14 +86,18 @@ class MemoryStore:
             yield ledger
         finally:
             ledger.goodbye()
-            data.left_at, data.left_wall = ledger.now(), time.time()
+            data.left_at, data.left_wall = ledger.now(), self._wall()
+
+    def _wall(self) -> float:
+        """The time for people, in Unix time."""
+        return time.time()
 
     def _clock(self, data: QueueData) -> Callable[[], float]:
         """This queue's time: it goes on where it was, even if another event loop counts from another zero."""
         read = self.clock or _loop_clock()
         if not data.workers:
             if self.clock is None and data.left_at is not None and data.loop != anyio.lowlevel.current_token():
-                data.shift = data.left_at + max(0.0, time.time() - data.left_wall) - read()
+                data.shift = data.left_at + max(0.0, self._wall() - data.left_wall) - read()
             data.loop = anyio.lowlevel.current_token()
         shift = data.shift
         return read if shift == 0 else lambda: read() + shift

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import attrs
@@ -16,10 +17,9 @@ from pacer.backoff import NoBackoff
 from pacer.events import Event, QueueRefused
 from pacer.pacing import Unpaced
 from pacer.protocols import JobFacts, Store
-from pacer.stores import MemoryStore
 from pacer.testing._enqueued import EnqueuedJob, Wanted, listing
 from pacer.testing._report import Log, Report
-from pacer.testing._tapped import Tap, TappedStore
+from pacer.testing._tapped import START, Calendar, DatedMemoryStore, Tap, TappedStore
 from pacer.testing._virtual import virtual_clock
 
 # Seconds for which `drain` waits: a day where it costs nothing, and what people are patient for where it does.
@@ -273,12 +273,14 @@ class Rehearsal:
 
 
 @contextmanager
-def rehearse(scheduler: Scheduler, *, store: Store | None = None, hold: bool = False) -> Generator[Rehearsal]:
+def rehearse(
+    scheduler: Scheduler, *, store: Store | None = None, hold: bool = False, start: datetime = START
+) -> Generator[Rehearsal]:
     """Use a scheduler of the application in a test: its own parts and pace, on a store of the test's own.
 
     The scheduler must not run yet: start it inside, with `async with scheduler:`, or through the application's
     lifespan. Afterwards it has its own store again. In virtual time (`run_virtual`, `pytest.mark.virtual_time`,
-    `AppClock`) the store is on the virtual clock, also a `SqliteStore`, which shows noon of 1 January 2024 at first.
+    `AppClock`) the store is on the virtual clock, a `SqliteStore` too, and the calendar begins at `start`.
 
         with rehearse(scheduler) as rehearsal:
             async with scheduler:
@@ -297,16 +299,21 @@ def rehearse(scheduler: Scheduler, *, store: Store | None = None, hold: bool = F
         store: Where jobs live meanwhile; by default a new `MemoryStore`, where arguments and results are all the same
             written by the codec of the scheduler's own store, and read back.
         hold: Start no jobs until `drain` is called. Unlike `Scheduler.pause`, it leaves forecasts as they are.
+        start: What the calendar shows when the scheduler is first started in virtual time, for opening hours and cron
+            expressions; by default Monday, 1 January 2024, 12:00 UTC. A `MemoryStore` that the test gives has today's
+            date all the same.
 
     Raises:
         AlreadyRunningError: The scheduler is running already, or still when the block ends.
     """
-    with _substituted(scheduler, Rehearsal(scheduler), store, hold=hold, paceless=False) as rehearsal:
+    with _substituted(scheduler, store, hold, start, paceless=False) as rehearsal:
         yield rehearsal
 
 
 @contextmanager
-def fast(scheduler: Scheduler, *, store: Store | None = None, hold: bool = False) -> Generator[Rehearsal]:
+def fast(
+    scheduler: Scheduler, *, store: Store | None = None, hold: bool = False, start: datetime = START
+) -> Generator[Rehearsal]:
     """Use a scheduler of the application in a test that does not care about the pace, in real time too.
 
     As `rehearse`, but without pacing and backoff; delays of jobs, of retries and of throttles are none. All else is as
@@ -320,23 +327,27 @@ def fast(scheduler: Scheduler, *, store: Store | None = None, hold: bool = False
         scheduler: As for `rehearse`.
         store: As for `rehearse`. With a store on a server the test is in real time.
         hold: As for `rehearse`.
+        start: As for `rehearse`.
 
     Raises:
         AlreadyRunningError: As `rehearse`.
     """
-    with _substituted(scheduler, Rehearsal(scheduler), store, hold=hold, paceless=True) as rehearsal:
+    with _substituted(scheduler, store, hold, start, paceless=True) as rehearsal:
         yield rehearsal
 
 
 @contextmanager
 def _substituted(
-    scheduler: Scheduler, rehearsal: Rehearsal, store: Store | None, *, hold: bool, paceless: bool
+    scheduler: Scheduler, store: Store | None, hold: bool, start: datetime, *, paceless: bool
 ) -> Generator[Rehearsal]:
     _check_stopped(scheduler, "rehearse it before it is started")
+    rehearsal = Rehearsal(scheduler)
     rehearsal._tap = Tap(rehearsal._note, paceless, hold)
     own = {name: getattr(scheduler, name) for name in ("store", "observers", "alerts", "pacing", "backoff")}
-    inner = MemoryStore() if store is None else store
-    scheduler.store = TappedStore(inner, inner.codec if store is not None else scheduler.store.codec, rehearsal._tap)
+    calendar = Calendar(start)
+    inner = DatedMemoryStore(calendar=calendar) if store is None else store
+    codec = scheduler.store.codec if store is None else store.codec
+    scheduler.store = TappedStore(inner, codec, rehearsal._tap, calendar)
     scheduler.observers, scheduler.alerts = (*scheduler.observers, rehearsal), ()
     if paceless:
         scheduler.pacing, scheduler.backoff = Unpaced(), NoBackoff()

@@ -19,8 +19,8 @@ from pacer.stores import MemoryStore
 from pacer.testing._held import HeldStore
 from pacer.testing._virtual import virtual_clock
 
-# What a store with a calendar shows when virtual time begins: a Monday, at noon.
-_EPOCH = datetime(2024, 1, 1, 12, tzinfo=UTC).timestamp()
+# What the calendar shows at first: a Monday, at noon.
+START = datetime(2024, 1, 1, 12, tzinfo=UTC)
 _NOT_NOW = When(math.inf, on_event=True, reason="the test holds the queue")
 _SERVERS = ("pacer.stores.postgres", "pacer.stores.redis")
 
@@ -42,6 +42,31 @@ class Tap:
     open: list[TappedLedger] = attrs.field(init=False, factory=list)
 
 
+@attrs.define(eq=False)
+class Calendar:
+    """What time it is for people in virtual time: `start`, when that is first asked for."""
+
+    start: datetime = START
+    _epoch: float | None = attrs.field(init=False, default=None)
+
+    def now(self, read: Callable[[], float]) -> float:
+        """In Unix time, by the virtual clock."""
+        if self._epoch is None:
+            self._epoch = self.start.timestamp() - read()
+        return self._epoch + read()
+
+
+@attrs.define(eq=False)
+class DatedMemoryStore(MemoryStore):
+    """In virtual time, one with a calendar of the test's."""
+
+    calendar: Calendar = attrs.field(factory=Calendar, kw_only=True)
+
+    def _wall(self) -> float:
+        read = virtual_clock()
+        return MemoryStore._wall(self) if read is None else self.calendar.now(read)
+
+
 @attrs.frozen(eq=False)
 class TappedStore:
     """Another store, as a rehearsal uses it."""
@@ -49,6 +74,7 @@ class TappedStore:
     store: Store
     codec: Codec
     tap: Tap
+    calendar: Calendar
 
     async def queues(self) -> Any:
         """Those of the store."""
@@ -57,7 +83,7 @@ class TappedStore:
     @asynccontextmanager
     async def open(self, queue: str, rules: Rules, worker: str, **options: Any) -> AsyncGenerator[Ledger]:
         """Open the store, in virtual time if that is what the event loop has."""
-        async with _on_this_clock(self.store).open(queue, rules, worker, **options) as inner:
+        async with _on_this_clock(self.store, self.calendar).open(queue, rules, worker, **options) as inner:
             ledger = TappedLedger(inner, self.tap)
             self.tap.open.append(ledger)
             try:
@@ -66,7 +92,7 @@ class TappedStore:
                 self.tap.open.remove(ledger)
 
 
-def _on_this_clock(store: Store) -> Store:
+def _on_this_clock(store: Store, calendar: Calendar) -> Store:
     read = virtual_clock()
     if read is None or isinstance(store, MemoryStore | HeldStore):
         return store
@@ -77,7 +103,7 @@ def _on_this_clock(store: Store) -> Store:
         )
         raise TypeError(msg)
     if getattr(store, "clock", ...) is None:
-        store = attrs.evolve(cast("Any", store), clock=lambda: _EPOCH + read())
+        store = attrs.evolve(cast("Any", store), clock=lambda: calendar.now(read))
     return HeldStore(store)
 
 

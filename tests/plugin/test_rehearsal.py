@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from datetime import UTC, datetime
 
 import anyio
 import attrs
@@ -25,7 +26,7 @@ from pacer import (
 )
 from pacer.alerts import Alert, QueueFull
 from pacer.backoff import ConstantBackoff, ExponentialBackoff
-from pacer.pacing import FixedPause
+from pacer.pacing import FixedPause, OpeningHours
 from pacer.stores import MemoryStore
 from pacer.stores.postgres import PostgresStore
 from pacer.stores.sqlite import SqliteStore
@@ -137,6 +138,18 @@ async def test_periodic_jobs_are_seen_and_run(scheduler):
             await anyio.sleep(150)
     assert len(rehearsal.enqueued) == len(rehearsal.report.runs)
     rehearsal.assert_enqueued(analyse_all, times=2)
+
+
+async def test_the_calendar_begins_where_the_test_says(scheduler):
+    scheduler.pacing = OpeningHours("09:00", "17:00", timezone="UTC")
+    for start, starts in (({}, [0]), ({"start": datetime(2024, 5, 1, 8, 30, tzinfo=UTC)}, [1800])):
+        for _ in range(2):
+            with rehearse(scheduler, **start) as rehearsal:
+                async with scheduler:
+                    receipt = await scheduler.enqueue(analyse, "One")
+                    at = (await scheduler.job(receipt.job_id)).created_at
+                    assert at == start.get("start", datetime(2024, 1, 1, 12, tzinfo=UTC))
+                    assert (await rehearsal.drain()).starts == starts
 
 
 # -- what was enqueued -----------------------------------------------------------------------------------------------
