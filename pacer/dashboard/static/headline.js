@@ -70,15 +70,15 @@ function showFacts(status, history) {
   }
 }
 
-const LATELY = 5; // minutes, the current one among them
+const WINDOWS = [2, 3, 5]; // minutes, the current one among them
+const ENOUGH = 6; // starts from which on a shorter window is a better answer to "now"
 
 function rateText(limit, history) {
   if (!history?.length) return "";
-  const lately = history.slice(-LATELY);
-  const last = new Date(lately.at(-1).at);
-  const part = Math.min(60, Math.max(1, (now() - last) / 1000));
-  const started = lately.reduce((sum, one) => sum + one.started, 0);
-  const rate = started / (60 * (lately.length - 1) + part);
+  const starts = (minutes) => history.slice(-minutes).reduce((sum, one) => sum + one.started, 0);
+  const minutes = WINDOWS.find((one) => starts(one) >= ENOUGH) ?? WINDOWS.at(-1);
+  const current = Math.min(60, Math.max(1, (now() - new Date(history.at(-1).at)) / 1000));
+  const rate = starts(minutes) / (60 * (minutes - 1) + current);
   const unit = rateUnit(Math.max(rate, limit ?? 0));
   const most = limit === null ? "" : ` of ${amount(limit * unit.factor)}`;
   return `${amount(rate * unit.factor)}${most} per ${unit.each}`;
