@@ -369,7 +369,7 @@ class MemoryLedger:
     def _take_expired(self, now: float) -> None:
         for record in self._data.waiting.expired(now):
             self._leave(record, JobState.EXPIRED, now, EXPIRED)
-            self._data.expired.append(record)
+            self._data.expired.append(record.copy())
 
     def _leave(self, record: JobRecord, state: JobState, now: float, error: str) -> None:
         """A waiting job leaves for good."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import itertools
 
 import anyio
+import pytest
 from hypothesis import HealthCheck, given, settings
-from like_memory import CASES, check_like_memory
+from like_memory import CASES, RERUNS, check_like_memory
 
+from pacer.pacing import Unpaced
+from pacer.queues._bounded import BoundedQueue
 from pacer.stores.redis import RedisStore
 
 _numbers = itertools.count()
@@ -28,3 +31,17 @@ def test_a_redis_store_answers_as_the_memory_store(redis, redis_prefix, queue, p
         )
 
     anyio.run(main)
+
+
+@pytest.mark.anyio
+@pytest.mark.asyncio_only
+@pytest.mark.real_time
+@pytest.mark.parametrize("queue", [BoundedQueue(50), BoundedQueue(3), BoundedQueue(3, "drop-oldest")], ids=repr)
+async def test_jobs_come_back_as_in_the_memory_store(redis, redis_prefix, queue):
+    await check_like_memory(
+        lambda clock: RedisStore(redis.url, prefix=redis_prefix, clock=clock, lease=30, ahead=0),
+        queue,
+        Unpaced(),
+        3,
+        RERUNS,
+    )
