@@ -76,6 +76,14 @@ def test_every_symptom_of_the_table_has_a_part() -> None:
 # -- queues in trouble -----------------------------------------------------------------------------------------------
 
 
+def test_the_words_of_the_dashboard_are_its_words() -> None:
+    table = PAGE.partition("begins with | Dashboard |")[2].partition("\n\n")[0].splitlines()[2:]
+    words = {re.split(r" \| ", line)[1] for line in table}
+    explained = re.findall(r"^\| ([A-Z][a-z ]+) \|", (DOCS / "dashboard.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {word for word in words if not word.startswith("does not load")} <= set(explained)
+    assert {"Paused", "On hold", "Not starting"} <= words
+
+
 def trouble(test):
     """A queue that really runs, and is looked at by processes."""
     return pytest.mark.anyio(pytest.mark.asyncio_only(pytest.mark.real_time(test)))
