@@ -153,7 +153,7 @@ async def test_held_by_a_backoff_and_by_the_upstream(sqlite: Place, tmp_path: Pa
         receipt = await scheduler.enqueue(scheduler.work, "throttle")
         while (await scheduler.status()).throttled == 0:
             await anyio.sleep(0.01)
-        on_the_page(await first_line(other), r"held: upstream said wait 600 s, 9 min \d+ s left")
+        on_the_page(await first_line(other), r"held: upstream said wait 600 s, .+ left")
         assert "throttled 1 times" in (await other.pacer("job", receipt.job_id)).out
 
 
