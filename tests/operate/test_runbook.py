@@ -131,8 +131,6 @@ async def test_paused_full_and_without_a_worker(sqlite: Place) -> None:
         while (await scheduler.status()).running == 0:
             await anyio.sleep(0.01)
         on_the_page(await first_line(sqlite), "working: 1 job runs")
-    await sqlite.pacer("pause", "--yes")
-    await sqlite.pacer("resume")
     on_the_page(await first_line(sqlite), r"no worker: \d jobs wait, and nobody is there to run them")
     assert (await sqlite.pacer("doctor")).code == 1
 
