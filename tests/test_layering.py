@@ -70,7 +70,7 @@ RANKS = {part: rank for rank, parts in enumerate(LAYERS.values()) for part in pa
 FAMILIES = {"pacing", "backoff", "estimators", "queues"}
 
 # Stand-ins for upstreams are the other side of the wire: servers with clocks of their own. Prometheus is told when
-# a gauge was read, and a trace when a run ended.
+# a gauge was read, and a trace when a run ended. The doctor compares clocks.
 MAY_READ_CLOCK_AND_DICE = (
     "stores",
     "_scheduler",
@@ -79,6 +79,7 @@ MAY_READ_CLOCK_AND_DICE = (
     "testing.upstream",
     "prometheus",
     "opentelemetry",
+    "_operate._doctor",
 )
 OPTIONAL = [
     "fastapi",

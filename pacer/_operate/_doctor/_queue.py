@@ -202,9 +202,11 @@ def _starts(facts: Facts, _: float) -> Iterator[Finding]:
     if stuck:
         yield error(
             "stuck",
-            f"jobs could start, workers are there, and none has started for {seconds_text(_STUCK_FOR)}",
-            "the workers are blocked, or cannot reach the store as they should",
-            "look at their logs; a job that blocks the event loop is a common cause",
+            f"jobs could start, processes with their functions are there, and none has started for "
+            f"{seconds_text(_STUCK_FOR)}",
+            "they run no jobs themselves (worker_concurrency=0), are blocked, or cannot reach the store as they should",
+            "start a worker (pacer worker module:scheduler); if there are some, look at their logs: a job that blocks "
+            "the event loop is a common cause",
         )
 
 
