@@ -68,13 +68,6 @@ def test_a_new_user_finds_out_why_the_seventh_job_waits_and_until_when_and_pause
     expect(job).to_contain_text("It starts in about")
 
 
-def test_a_demo_in_a_hurry_has_its_page_too(run_demo: RunDemo, open_page: OpenPage) -> None:
-    page = open_page(run_demo("--fast"))
-    expect(page.get_by_role("link", name="Drucksachen")).to_be_visible()
-    expect(page.locator("#totals")).to_contain_text("10 succeeded, 0 failed, 1 throttled by the upstream")
-    expect(word(page)).to_have_text("Idle")
-
-
 def test_a_paper_can_be_withdrawn_and_handed_in_again(run_demo: RunDemo, open_page: OpenPage) -> None:
     page = open_page(run_demo())
     last = "run-1-8-1315"
@@ -90,13 +83,19 @@ def test_a_paper_can_be_withdrawn_and_handed_in_again(run_demo: RunDemo, open_pa
     expect(page.locator("#job")).to_contain_text("jobs are ahead of it.")
 
 
-def test_under_another_name_it_is_not_opened(run_demo: RunDemo, open_page: OpenPage, watches: list[Watch]) -> None:
-    """The page of another site whose name leads to this machine."""
+def test_a_demo_in_a_hurry_has_its_page_too_and_opens_it_under_no_other_name(
+    run_demo: RunDemo, open_page: OpenPage, watches: list[Watch]
+) -> None:
     address = run_demo("--fast")
-    page = open_page(address.replace("127.0.0.1", REBOUND))
-    watches[0].expect("403|404|Cross-Origin-Opener-Policy header has been ignored")  # no icon, and no HTTPS
-    expect(page.locator("body")).to_contain_text("Open this page on the machine that the demo runs on")
-    page.goto(address.replace("127.0.0.1", REBOUND).replace("/queue/", "/api/queue/status"))
+    page = open_page(address)
+    expect(page.get_by_role("link", name="Drucksachen")).to_be_visible()
+    expect(page.locator("#totals")).to_contain_text("10 succeeded, 0 failed, 1 throttled by the upstream")
+    expect(word(page)).to_have_text("Idle")
+    # The page of another site whose name leads to this machine.
+    other = open_page(address.replace("127.0.0.1", REBOUND))
+    watches[1].expect("403|404|Cross-Origin-Opener-Policy header has been ignored")  # no icon, and no HTTPS
+    expect(other.locator("body")).to_contain_text("Open this page on the machine that the demo runs on")
+    other.goto(address.replace("127.0.0.1", REBOUND).replace("/queue/", "/api/queue/status"))
     told = "fetch('/queue/data/jobs').then(answer => answer.status)"
     done = "fetch('/queue/actions/pause', {method: 'POST', body: '{}'}).then(answer => answer.status)"
-    assert [page.evaluate(told), page.evaluate(done)] == [403, 403]
+    assert [other.evaluate(told), other.evaluate(done)] == [403, 403]

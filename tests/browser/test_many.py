@@ -1,4 +1,4 @@
-"""A million jobs: the page reads and shows some of them."""
+"""Very many jobs: the page loads and shows some of them. How long that takes with a million is a benchmark."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from browser.served import Serve
 from browser.watching import Watch
 from pacer import BoundedQueue, JobState
 
-MILLION = 1_000_000
+MANY = 200_000
 MOST = 200_000
 """Bytes that the page, its files and its first readings may have, all together. They had 97 000."""
 
@@ -27,8 +27,8 @@ def received(page: Page) -> Counter[str]:
     return counts
 
 
-def test_of_a_million_jobs_the_page_loads_a_few(serve: Serve, open_page: OpenPage, watches: list[Watch]) -> None:
-    site = serve(parts={"queue": BoundedQueue(2 * MILLION)})
+def test_of_very_many_jobs_the_page_loads_a_few(serve: Serve, open_page: OpenPage, watches: list[Watch]) -> None:
+    site = serve(parts={"queue": BoundedQueue(2 * MANY)})
     site.wait_for(JobState.SUCCEEDED, site.enqueue("nothing", job_id="good"))
     site.wait_for(JobState.FAILED, site.enqueue("fetch", "no route to host", job_id="bad"))
     site.do(site.scheduler.pause)
@@ -36,14 +36,14 @@ def test_of_a_million_jobs_the_page_loads_a_few(serve: Serve, open_page: OpenPag
         site.enqueue("summarise", str(number), job_id=f"waits {number}")
     site.enqueue("summarise", "later", job_id="later", delay=3600)
     site.stop()
-    multiply(site.db, MILLION)
+    multiply(site.db, MANY)
     site.start()
     page = open_page("about:blank")
     watches[0].host = f"127.0.0.1:{site.port}"
     counts = received(page)
     page.goto(site.url)
     expect(word(page)).to_have_text("Paused")
-    expect(page.locator("#fact-waiting")).to_have_text(re.compile(r"^8\d\d.\d\d\d of 2.000.000$"))
+    expect(page.locator("#fact-waiting")).to_have_text(re.compile(r"^160.\d\d\d of 400.000$"))
     expect(page.locator("#upcoming > li")).to_have_count(10)
     expect(page.get_by_role("region", name="Failed jobs")).to_contain_text("1\u202f000+")
     expect(page.get_by_role("region", name="Failed jobs").get_by_role("listitem")).to_have_count(5)
