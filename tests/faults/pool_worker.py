@@ -61,6 +61,7 @@ class Plan:
         takes: Seconds that a job takes.
         moody: Whether some runs fail or are throttled.
         every: Seconds from one periodic job to the next; 0 for none.
+        frail: The share of runs that fail for good; then workers have what has failed run again, too.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Plan:
     takes: float = 0.01
     moody: bool = False
     every: float = 0.0
+    frail: float = 0.0
 
     def by_way_of(self, port: int) -> str:
         """The address, with another port."""
@@ -154,7 +156,7 @@ def make_scheduler(plan: Plan, **more: Any) -> tuple[Scheduler, Any]:
         **more,
     )
 
-    @scheduler.task(name="work", retry=Retry(10_000, NoBackoff()))
+    @scheduler.task(name="work", retry=Retry(1 if plan.frail else 10_000, NoBackoff()))
     async def work(number: int) -> int:
         job = current_job().id
         log.write("began", job)
@@ -162,6 +164,8 @@ def make_scheduler(plan: Plan, **more: Any) -> tuple[Scheduler, Any]:
             await anyio.sleep(plan.takes)
             if plan.moody and random.random() < 0.2:
                 raise random.choice([RuntimeError("a bad day"), Throttled(0.02)])
+            if random.random() < plan.frail:
+                raise RuntimeError("broken")
         except BaseException:
             log.write("left", job)
             raise
@@ -191,6 +195,18 @@ async def produce(scheduler: Scheduler, work: Any, log: Log) -> None:
                 break
 
 
+async def mend(scheduler: Scheduler, log: Log) -> None:
+    """Have what has failed run again, as long as somebody works."""
+    while True:
+        await anyio.sleep(0.05)
+        try:
+            retried = await scheduler.retry_all(JobState.FAILED)
+        except StoreUnavailableError as error:
+            log.write("refused", error=str(error))
+        else:
+            log.write("mended", error=str(retried.count))
+
+
 async def work_on(plan: Plan) -> None:
     """Until killed."""
     scheduler, work = make_scheduler(plan)
@@ -200,9 +216,12 @@ async def work_on(plan: Plan) -> None:
         try:
             async with scheduler:
                 log.write("open")
-                if plan.produces:
-                    await produce(scheduler, work, log)
-                await anyio.sleep_forever()
+                async with anyio.create_task_group() as group:
+                    if plan.frail:
+                        group.start_soon(mend, scheduler, log)
+                    if plan.produces:
+                        await produce(scheduler, work, log)
+                    await anyio.sleep_forever()
         except StoreUnavailableError as error:  # as long as the server cannot be reached nothing can begin
             log.write("refused", error=str(error))
             await anyio.sleep(0.02)
