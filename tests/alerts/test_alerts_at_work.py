@@ -138,6 +138,18 @@ async def test_jobs_that_failed_are_told_at_once_and_then_together(make: MakeSto
     assert told.at[1] - told.at[0] == pytest.approx(400, abs=10)
 
 
+async def test_whatever_is_in_an_error_the_text_is_one_line_that_is_not_too_long() -> None:
+    told = Told()
+    async with Scheduler(alerts=[Alert(JobEnded("failed"), told)]) as scheduler:
+        await anyio.sleep(5)
+        await scheduler.enqueue(fail, "\x1b[31m\u202e" + "very long " * 500)
+        await anyio.sleep(5)
+    (text,) = told.texts
+    assert text.isprintable()
+    assert len(text) == 500
+    assert text.endswith("...")
+
+
 @on_every_store
 async def test_what_failed_before_the_alert_was_there_is_not_told_and_what_failed_between_runs_is(
     make: MakeStore,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -191,3 +192,9 @@ def test_times_of_cron_are_said_in_utc():
 def test_what_cannot_be_read_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_without_the_package_for_cron_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cronsim", None)
+    with pytest.raises(ImportError, match=r"pip install 'pacer-scheduler\[cron\]'"):
+        Cron("* * * * *")
