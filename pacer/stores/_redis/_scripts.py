@@ -134,18 +134,19 @@ return {
 """)
 
 # Arguments: the version and stamp that have to be there, time or '', tolerance, token of the lock or '', channel,
-# notice or '', worker, number of its commit, how many new jobs, their ids, how many new unique keys, these, whether to
-# go on when memory is full, and then commands: name, number of the key, how many arguments, the arguments.
-# Returns 0 if it was not as supposed, 1 when it is done, 2 if a new job is not new.
+# notice or '', worker, number of its commit, how many new jobs, their ids, how many new unique keys, these, how many
+# jobs come back, their ids, whether to go on when memory is full, and then commands: name, number of the key, how many
+# arguments, the arguments. Returns 0 if it was not as supposed, 1 when it is done, 2 if a new job is not new.
 WRITE: Final = Script("""
 local at = 10
-local function taken(key)
+-- Whether any of the next fields is there, or is not.
+local function any(key, there)
     local count = tonumber(ARGV[at])
     local first = at + 1
     at = first + count
     for i = first, at - 1, 1000 do
         for _, one in ipairs(redis.call('HMGET', key, unpack(ARGV, i, math.min(i + 999, at - 1)))) do
-            if one then return true end
+            if (one and true or false) == there then return true end
         end
     end
     return false
@@ -160,7 +161,13 @@ if supposed and ARGV[3] ~= '' then
     supposed = math.abs(time[1] + time[2] / 1000000 - tonumber(ARGV[3])) <= tonumber(ARGV[4])
 end
 local answer = supposed and 1 or 0
-if supposed and (taken(ids) or taken(unique)) then answer = 2 end
+if supposed then
+    if any(ids, true) or any(unique, true) then
+        answer = 2
+    elseif any(ids, false) then
+        answer = 0  -- what has ended may be removed at any time, also between the look at it and this
+    end
+end
 if answer ~= 1 then
     if ARGV[5] ~= '' then unlock(ARGV[5]) end
     return answer

@@ -75,6 +75,8 @@ class Commit:
     """Whether there is more to do than before, for which the server may have no memory."""
     _new_uniques: list[str] = attrs.field(init=False, factory=list)
     _free_uniques: set[str] = attrs.field(init=False, factory=set)
+    _back_ids: list[Argument] = attrs.field(init=False, factory=list)
+    """Of jobs that had ended: these have to be there still."""
     _added: dict[tuple[str, str], list[Argument]] = attrs.field(init=False, factory=dict)
     _removed: dict[tuple[str, str], list[Argument]] = attrs.field(init=False, factory=dict)
     _came: dict[str, list[Argument]] = attrs.field(init=False, factory=dict)
@@ -122,6 +124,7 @@ class Commit:
     def _come_back(self, change: Change, number: str) -> None:
         """Out of the set of those that ended so; or of the one where a worker of an earlier version has put it."""
         self._grows = True
+        self._back_ids.append(change.job.id)
         for state in (change.was_state or "", JobState.SUCCEEDED.value):
             self._remove("ZREM", self._shelf(state), number)
         self._take_unique(change.job, number)
@@ -210,6 +213,8 @@ class Commit:
             *self._new_ids,
             str(len(uniques)),
             *uniques,
+            str(len(self._back_ids)),
+            *self._back_ids,
             "0" if self._grows else "1",
             *self._commands(writing, fields),
         ]

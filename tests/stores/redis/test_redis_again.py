@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 import pytest
-from backends import back, backend, came, client, commit, ended, ids, job, keys_of, started
+from backends import back, backend, came, client, commit, ended, ids, job, keys_of, started, writing
 from servers import RedisServer
 
 from pacer._errors import StoreUnavailableError
@@ -127,3 +127,20 @@ def test_a_server_whose_memory_is_full_lets_no_job_come_back_but_running_ones_fa
         assert commit(made, ended(two, state=FAILED))
         assert made.tally(9) == {"failed": 2}
         made.close()
+
+
+def test_a_job_that_was_removed_before_it_comes_back_does_not_and_nothing_is_written(worker, other):
+    """Removing what ended long ago changes no version, so that whoever asked for it again cannot tell by that."""
+    gone, there = job(1, batch_id="b"), job(2)
+    assert commit(worker, came(gone), came(there))
+    assert commit(worker, ended(gone, at=3.0, state=FAILED), ended(there, at=9.0, state=FAILED))
+    for lock in (False, True):
+        head = worker.load(None, lock=lock).head
+        other.prune(5.0, 9)
+        assert not worker.write(writing(head, [back(there), back(gone), came(job(5))]))
+    content = other.load(None, lock=True).content
+    assert content is not None
+    assert (content.front, other.tally(9), other.batch("b")) == ([], {"failed": 1}, {})
+    other.unlock()
+    assert commit(worker, back(there))
+    assert ids(other.in_order((-1.0, 0), 9)) == ["j2"]
