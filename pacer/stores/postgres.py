@@ -49,7 +49,11 @@ class PostgresStore:
 
     Each open queue uses two connections. The tables are made when a queue is first opened, by a role that may; for one
     that may not, have the owner run `pacer migrate`. It needs USAGE on the schema, SELECT on `pacer_migrations`, and
-    SELECT, INSERT, UPDATE and DELETE on the other tables.
+    SELECT, INSERT, UPDATE and DELETE on the other tables. A guest that only looks needs SELECT on all of them; one that
+    steers UPDATE on `pacer_queues`, and INSERT and UPDATE on `pacer_jobs` and `pacer_workers`, too.
+
+    Tables of an earlier version are migrated then, which stops the queues for a few seconds with a million jobs. Start
+    all workers anew after that: those of the earlier version go on, and are refused when they start again.
 
     A transaction that is open for long anywhere in the database, a dump for example, keeps PostgreSQL from clearing
     away old versions of rows: a busy queue slows down until it ends.
