@@ -56,7 +56,7 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     ),
     JobState.RUNNING: frozenset(set(JobState) - {JobState.RUNNING, JobState.DROPPED, JobState.EXPIRED}),
 }
-"""Every change of state that comes of itself. Beside these, a person may have `ENDED_WITHOUT_SUCCESS` enqueued again."""
+"""Every change of state that comes of itself. A person may also have `ENDED_WITHOUT_SUCCESS` enqueued again."""
 
 
 class OutcomeKind(enum.StrEnum):
