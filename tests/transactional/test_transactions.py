@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from pacer import JobState, UnknownJobError, call, events
@@ -18,6 +20,32 @@ async def test_after_a_commit_the_data_is_there_and_the_job_runs(database, kind,
         await access.commit()
         assert await scheduler.wait(receipt) == "chair is on its way"
         assert await database.orders() == ["chair"]
+
+
+class Context:
+    """An observer that gives something to jobs, and sees it where they run."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, str]] = []
+
+    def __call__(self, event: object) -> None: ...
+
+    def headers(self) -> dict[str, str]:
+        return {"traceparent": "00-ä\0-01"}
+
+    def running(self, job: object, headers: dict[str, str]) -> contextlib.AbstractContextManager[None]:
+        self.seen.append(headers)
+        return contextlib.nullcontext()
+
+
+async def test_what_observers_give_goes_with_the_job(database, kind, make_scheduler):
+    context = Context()
+    scheduler, ship = make_scheduler(observers=(context,))
+    async with scheduler, database.connect(kind) as access:
+        receipt = await scheduler.using(access.connection).enqueue(ship, "chair")
+        await access.commit()
+        await scheduler.wait(receipt)
+    assert context.seen == [{"traceparent": "00-ä\0-01"}]
 
 
 async def test_after_a_rollback_neither_data_nor_job_have_ever_been_there(
