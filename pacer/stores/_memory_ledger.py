@@ -167,11 +167,17 @@ class MemoryLedger:
 
     def _admit(self, fresh: Sequence[JobRecord], now: float) -> list[JobRecord]:
         """Ask the rules; raises QueueFullError. Returns the jobs that were dropped to make room."""
-        data = self._data
-        drop = self.rules.admit(
-            fresh, len(data.waiting), lambda: self._snapshot(now), lambda key: data.waiting.place_of(key, now)
+        return self._drop(self._room_for(fresh, now), now)
+
+    def _room_for(self, fresh: Sequence[JobRecord], now: float) -> int:
+        """How many of the oldest have to leave for them. Raises QueueFullError."""
+        waiting = self._data.waiting
+        return self.rules.admit(
+            fresh, len(waiting), lambda: self._snapshot(now), lambda key: waiting.place_of(key, now)
         )
-        dropped = data.waiting.oldest(drop) if drop else []
+
+    def _drop(self, count: int, now: float) -> list[JobRecord]:
+        dropped = self._data.waiting.oldest(count) if count else []
         for record in dropped:
             self._leave(record, JobState.DROPPED, now, "dropped for a newer job")
         return dropped
@@ -473,11 +479,12 @@ class MemoryLedger:
                 refused[job_id] = refusal
                 continue
             try:
-                dropped += self._admit([record], now)
+                drop = self._room_for([record], now)
             except QueueFullError as full:
                 return Rerun(jobs, refused, dropped, full)
-            self._come_back(record, now)
+            self._come_back(record, now)  # first, or it might be forgotten for those that leave
             jobs.append(record)
+            dropped += self._drop(drop, now)
         return Rerun(jobs, refused, dropped)
 
     def _come_back(self, record: JobRecord, now: float) -> None:

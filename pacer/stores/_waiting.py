@@ -149,18 +149,22 @@ class WaitingJobs:
 
     def next_expiry(self) -> float | None:
         """When the first job's time to start is over; None if all may wait for ever."""
-        while self._expiries and self._by_arrival.get(self._expiries[0][1]) is not self._expiries[0][2]:
-            heapq.heappop(self._expiries)  # it has left the queue by itself
+        while self._expiries and not self._holds(self._expiries[0]):
+            heapq.heappop(self._expiries)
         return self._expiries[0][0] if self._expiries else None
 
     def _expires(self, record: JobRecord, at: float) -> None:
         if len(self._expiries) > 2 * len(self._by_arrival) + 100:
-            waiting = self._by_arrival
             # A job that came back is in it more than once.
-            left = {seq: (at, seq, record) for at, seq, record in self._expiries if waiting.get(seq) is record}
+            left = {entry[1]: entry for entry in self._expiries if self._holds(entry)}
             self._expiries = list(left.values())
             heapq.heapify(self._expiries)
         heapq.heappush(self._expiries, (at, record.seq, record))
+
+    def _holds(self, entry: _Entry) -> bool:
+        """Whether the job has not left the queue, nor come back with another time."""
+        at, seq, record = entry
+        return self._by_arrival.get(seq) is record and record.expires_at == at
 
     def _take_due(self, now: float) -> None:
         """Delayed jobs whose time has come are ready."""
