@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from typing import Annotated, Final
 
 import anyio
@@ -48,7 +49,22 @@ def top(
             return
         watch = _on_screen if console.is_terminal else _by_line
         with contextlib.suppress(KeyboardInterrupt):
-            visit(target, lambda guest: watch(guest, console, interval))
+            visit(target, lambda guest: _until_told(watch(guest, console, interval)))
+
+
+async def _until_told(watching: Awaitable[None]) -> None:
+    """SIGTERM ends it as Ctrl-C does, so that the terminal is put back as it was."""
+
+    async def leave(scope: anyio.CancelScope) -> None:
+        with anyio.open_signal_receiver(signal.SIGTERM) as signals:
+            async for _ in signals:
+                scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        if os.name != "nt":
+            group.start_soon(leave, group.cancel_scope)
+        await watching
+        group.cancel_scope.cancel()
 
 
 async def _by_line(guest: Guest, _: Console, interval: float) -> None:
