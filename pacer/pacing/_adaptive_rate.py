@@ -106,6 +106,10 @@ class AdaptiveRate(Combinable):
     def __attrs_post_init__(self) -> None:
         begins_within(self)
 
+    def rate_limit(self, state: AdaptiveRateState, now: float) -> float:
+        """The rate as found so far, in starts of cost 1 a second."""
+        return state["rate"]
+
     def initial_state(self) -> AdaptiveRateState:
         """Nothing is known but `initial`."""
         return {

@@ -101,6 +101,15 @@ class AllOf(Combinable):
         """Whether all of them are."""
         return all(rested(policy, own, now) for policy, own in zip(self.policies, state, strict=True))
 
+    def rate_limit(self, state: list[Any], now: float) -> float | None:
+        """The least of those that say one; None if none does.
+
+        What the others allow is not in it: within `OpeningHours` it is the rate while they are open.
+        """
+        pairs = zip(self.policies, state, strict=True)
+        rates = [rate for policy, own in pairs if (rate := rate_limit(policy, own, now)) is not None]
+        return min(rates, default=None)
+
     def initial_state(self) -> list[Any]:
         """The initial state of each."""
         return [policy.initial_state() for policy in self.policies]
@@ -179,3 +188,9 @@ def rested(policy: PacingPolicy[Any], state: Any, now: float) -> bool:
     """Whether nothing would be gained by forgetting the state; policies that do not say are judged by `earliest`."""
     ask: Callable[[Any, float], bool] | None = getattr(policy, "rested", None)
     return ask is None or ask(state, now)
+
+
+def rate_limit(policy: PacingPolicy[Any], state: Any, now: float) -> float | None:
+    """Starts of cost 1 a second in the long run; None for policies that do not say."""
+    ask: Callable[[Any, float], float | None] | None = getattr(policy, "rate_limit", None)
+    return None if ask is None else ask(state, now)

@@ -76,6 +76,15 @@ class Budget(Combinable):
         """Whether the budget is full."""
         return state is None or state <= now
 
+    def rate_limit(self, state: float | None, now: float) -> float | None:
+        """`tokens / per` if the dimension is `"requests"`; 0 if one is more than the burst.
+
+        None for any other dimension: how many jobs a second that is depends on what they cost.
+        """
+        if self.dimension != "requests":
+            return None
+        return self.tokens / self.per if self.burst >= 1 else 0.0
+
     def initial_state(self) -> float | None:
         """A full budget."""
         return None

@@ -60,6 +60,10 @@ class CompletionWindow(Combinable):
         """Whether the window is empty."""
         return is_over(state["completed"], now, self.per)
 
+    def rate_limit(self, state: CompletionLog, now: float) -> float:
+        """`limit / per`: starts of cost 1 a second if jobs take no time. How long they take is not for it to know."""
+        return self.limit / self.per
+
     def initial_state(self) -> CompletionLog:
         """Nothing has completed, nothing runs."""
         return {"completed": [], "running": 0.0}

@@ -78,6 +78,10 @@ class CubicRate(Combinable):
 
     slows_on_throttle = True
 
+    def rate_limit(self, state: CubicRateState, now: float) -> float | None:
+        """The rate as it is now, in starts of cost 1 a second; None before the first throttle: nothing is limited."""
+        return state["rate"] if state["limited"] else None
+
     def initial_state(self) -> CubicRateState:
         """Nothing is limited yet."""
         return {

@@ -22,6 +22,8 @@ class FixedPause(Combinable):
 
     Not for using up a rate: while a job runs the upstream's allowance goes unused. Use `TokenBucket` there.
 
+    It names no `rate_limit`: how many jobs a second that makes depends on how long they run, and on how many at once.
+
     State: the time from which the pause counts, or None before the first job.
 
     Args:

@@ -57,6 +57,10 @@ class FixedWindow(Combinable):
         """Whether the last used window is over."""
         return state is None or self._end(state[0]) <= now
 
+    def rate_limit(self, state: list[float] | None, now: float) -> float:
+        """`limit / per`: starts of cost 1 a second over many windows."""
+        return self.limit / self.per
+
     def initial_state(self) -> list[float] | None:
         """Nothing is used."""
         return None

@@ -75,6 +75,10 @@ class ManualPace(Combinable):
         rate = state["rate"]
         return self.rate if rate is None else rate
 
+    def rate_limit(self, state: ManualPaceState, now: float) -> float:
+        """The rate as it is set now, in starts of cost 1 a second; 0 while it is stopped by hand."""
+        return self.rate_now(state) / self.per
+
     def rested(self, state: ManualPaceState, now: float) -> bool:
         """Whether the rate is the recipe's."""
         return state["rate"] is None

@@ -37,6 +37,10 @@ class MinInterval(Combinable):
     def _reason(self) -> str:
         return f"{self.seconds:g} s from start to start"
 
+    def rate_limit(self, state: float | None, now: float) -> float | None:
+        """Starts a second if none of them is late; None for an interval of 0, which limits nothing."""
+        return 1.0 / self.seconds if self.seconds else None
+
     def initial_state(self) -> float | None:
         """No job has started yet, so the first one starts at once."""
         return None

@@ -39,6 +39,9 @@ class PerKey(Combinable):
     Not for thousands of keys in an hour, or in a window that is longer: the state is written with each start and each
     end. Not for sharing one limit fairly: that is the queue's order.
 
+    It names no `rate_limit`, whatever its policy: that would be one for each key, and say nothing of the queue. Nor can
+    a rate be set by hand.
+
     State: for each key with a job in the last `forget_after` seconds, or as long as the policy needs to be as new:
     about 40 bytes, the key, and the policy's state.
 

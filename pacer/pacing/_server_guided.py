@@ -9,7 +9,7 @@ import attrs
 
 from pacer._job import Outcome, OutcomeKind
 from pacer._validation import part
-from pacer.pacing._all_of import Combinable, on_clock, rested
+from pacer.pacing._all_of import Combinable, on_clock, rate_limit, rested
 from pacer.protocols import NOW, JobFacts, LimitReport, PacingPolicy, When
 
 # Faster than twice what the whole window allows on average is never needed; without it, the rest of a window that is
@@ -18,6 +18,7 @@ MOST_OF_AVERAGE = 2.0
 # The sum of two times may end up just before the moment that is meant.
 EDGE = 1e-6
 _PROBING = When(math.inf, on_event=True, reason="one job at a time until the upstream reports its limits")
+_ONE_REQUEST = {"requests": 1.0}
 _A_POLICY = part(PacingPolicy, "TokenBucket(1)")
 
 
@@ -113,6 +114,41 @@ class ServerGuided(Combinable):
     def rested(self, state: ServerGuidedState, now: float) -> bool:
         """Whether the fallback is."""
         return self.fallback is None or rested(self.fallback, state["fallback"], now)
+
+    def rate_limit(self, state: ServerGuidedState, now: float) -> float | None:
+        """Starts of cost 1 a second at the pace it keeps now, the least of the dimensions that such a job uses up.
+
+        That is what the upstream allows in the long run once jobs start as fast as they may; while few do, a bucket
+        that refills all the time looks larger than it is. Where nothing is left until the reset, it is what the whole
+        limit makes over a window. While nothing is known it is what the fallback says, None without one; and None if
+        only other things than jobs are limited, such as tokens.
+        """
+        paces = [pace for name, one in state["allowances"].items() if (pace := self._pace(name, one, now)) is not None]
+        if paces or self.fallback is None or self._knows(state, now):
+            return min(paces, default=None)
+        return rate_limit(self.fallback, state["fallback"], now)
+
+    def _knows(self, state: ServerGuidedState, now: float) -> bool:
+        return any(now < one["reset_at"] or one["limit"] is not None for one in state["allowances"].values())
+
+    def _pace(self, name: str, allowance: Allowance, now: float) -> float | None:
+        """In one dimension; None if it is not requests that it limits, or if it cannot tell."""
+        if _cost_of(name, _ONE_REQUEST) is None:
+            return None
+        pace = self._spread(allowance, now) if now < allowance["reset_at"] else None
+        if pace is None and (whole := _renewed(allowance, now)) is not None:
+            pace = self._spread({**whole, "next_at": now}, now)
+        return pace
+
+    def _spread(self, allowance: Allowance, now: float) -> float | None:
+        """What is left, over the time that is left; None if it is less than one request."""
+        limit = allowance["limit"]
+        left = allowance["remaining"] - self._reserve(limit)
+        time = allowance["reset_at"] - max(now, allowance["next_at"])
+        if left + EDGE < 1 or time <= EDGE:
+            return None
+        most = MOST_OF_AVERAGE * limit / allowance["window"] if limit and allowance["window"] > 0 else math.inf
+        return min(left / time, most)
 
     def initial_state(self) -> ServerGuidedState:
         """Nothing has been reported."""

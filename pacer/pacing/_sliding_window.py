@@ -55,6 +55,10 @@ class SlidingWindow(Combinable):
         """Whether the window is empty."""
         return is_over(state, now, self.per)
 
+    def rate_limit(self, state: Log, now: float) -> float:
+        """`limit / per`: starts of cost 1 a second over many windows."""
+        return self.limit / self.per
+
     def initial_state(self) -> Log:
         """Nothing has started."""
         return []

@@ -58,6 +58,10 @@ class TokenBucket(Combinable):
         """Whether the bucket is full."""
         return state is None or state <= now
 
+    def rate_limit(self, state: float | None, now: float) -> float:
+        """`rate / per`, whatever the burst: starts of cost 1 a second in the long run."""
+        return self.rate / self.per
+
     def initial_state(self) -> float | None:
         """A full bucket."""
         return None

@@ -65,8 +65,21 @@ class WarmUp(Combinable):
         return self.threshold + 2 * self.seconds / (self.interval * (1 + self.cold_factor))
 
     @cached_property
+    def _slope(self) -> float:
+        """Seconds by which the interval grows with each stored permit above the threshold."""
+        return (self.cold_factor - 1) * self.interval / (self.most - self.threshold)
+
+    @cached_property
     def _reason(self) -> str:
         return f"rate of {self.rate:g} per {self.per:g} s with a warm-up of {self.seconds:g} s"
+
+    def rate_limit(self, state: list[float] | None, now: float) -> float:
+        """Starts of cost 1 a second as warm as it is now: from `rate / per / cold_factor` when cold to `rate / per`.
+
+        It grows as long as jobs start that fast; idle time takes it back.
+        """
+        _, stored = self._cooled(state, now)
+        return 1.0 / (self.interval + max(0.0, stored - self.threshold) * self._slope)
 
     def initial_state(self) -> list[float] | None:
         """Cold."""
@@ -83,10 +96,7 @@ class WarmUp(Combinable):
         cost = requests(job)
         if cost <= 0:
             return state
-        next_start, stored = (now, self.most) if state is None else state
-        if now > next_start:
-            stored = min(self.most, stored + (now - next_start) * (self.most / self.seconds))
-            next_start = now
+        next_start, stored = self._cooled(state, now)
         taken = min(cost, stored)
         wait = self._area(stored) - self._area(stored - taken) + (cost - taken) * self.interval
         return [next_start + wait, stored - taken]
@@ -95,11 +105,19 @@ class WarmUp(Combinable):
         """Nothing to learn: starts are what counts."""
         return state
 
+    def _cooled(self, state: list[float] | None, now: float) -> tuple[float, float]:
+        """The time of the next start, no sooner than now, and what is stored by then."""
+        if state is None:
+            return now, self.most
+        next_start, stored = state
+        if now <= next_start:
+            return next_start, stored
+        return now, min(self.most, stored + (now - next_start) * (self.most / self.seconds))
+
     def _area(self, stored: float) -> float:
         """Seconds that so many stored permits cost, all together."""
         area = stored * self.interval
         above = stored - self.threshold
         if above <= 0:
             return area
-        slope = (self.cold_factor - 1) * self.interval / (self.most - self.threshold)
-        return area + above * above * slope / 2
+        return area + above * above * self._slope / 2

@@ -297,6 +297,27 @@ def check_pacing_rests(policy: PacingPolicy[Any]) -> None:
             )
 
 
+def check_pacing_tells_its_rate(policy: PacingPolicy[Any]) -> None:
+    """`rate_limit`, if it has that, names no rate (None) or one of 0 or more, of a new state and of any other."""
+    name = type(policy).__name__
+    ask: Callable[[Any, float], float | None] | None = getattr(policy, "rate_limit", None)
+    if ask is None:
+        return
+    for scene in _SCENES:
+        calls = _record(policy, scene).log.calls
+        states = [(policy.initial_state(), scene.start), *((call.state, call.arguments[0]) for call in calls)]
+        for (state, now), rest in itertools.product(states, (0.0, -100.0, 61.0, 1e7)):
+            try:
+                rate = ask(state, now + rest)
+            except Exception as error:
+                msg = f"{name}.rate_limit: there is an answer for every state; got {error!r} for {state!r}"
+                raise AssertionError(msg) from error
+            expect(
+                rate is None or (isinstance(rate, (int, float)) and 0 <= rate < math.inf),
+                f"{name}.rate_limit: the rate is None or a finite number, 0 or more; got {rate!r} for {state!r}",
+            )
+
+
 def _starts_at_once(policy: PacingPolicy[Any], state: Any, at: float) -> int:
     """So many jobs may start at this moment, up to 1000."""
     for number in range(1000):
@@ -319,6 +340,7 @@ PACING_CHECKS: Sequence[Check] = (
     check_pacing_tells_lanes_apart,
     check_pacing_knows_the_clock,
     check_pacing_rests,
+    check_pacing_tells_its_rate,
     check_pacing_starts_ahead,
     check_pacing_gives_back,
 )

@@ -234,6 +234,25 @@ class RemembersForEver(FixedWindow):
         return state is None
 
 
+class RateOfAnIdleQueue(TokenBucket):
+    """Says that nothing is limited as long as the bucket is full."""
+
+    def rate_limit(self, state, now):
+        return math.inf if self.rested(state, now) else self.rate / self.per
+
+
+class RateBelowZero(TokenBucket):
+    """Takes the next start for one that was."""
+
+    def rate_limit(self, state, now):
+        return None if state is None or state == now else 1 / (now - state)
+
+
+class RateOfUsedStatesOnly(MinInterval):
+    def rate_limit(self, state, now):
+        return 1 / max(self.seconds, state - now)
+
+
 class PausesAhead(FixedPause):
     """An end makes the next job wait, and the start times that were given out ahead do not know of it."""
 
@@ -305,6 +324,9 @@ class GivesBackTwice(FixedWindow):
         (ForgetsTheClock(1, per=60), "whatever the clock counts from"),
         (AddsUpEpochs(5, per=60), "counts from Unix time 0"),
         (ForgetsWhatIsUsed(9, per=1e4), "a new state would let 9 jobs start at once, and this one"),
+        (RateOfAnIdleQueue(1), "None or a finite number, 0 or more; got inf"),
+        (RateBelowZero(1), "None or a finite number, 0 or more; got -"),
+        (RateOfUsedStatesOnly(1), "there is an answer for every state; got TypeError"),
         (RemembersForEver(5, per=60), "after 1e\\+07 s at rest the answer is yes"),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",

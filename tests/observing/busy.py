@@ -8,21 +8,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import anyio
-import attrs
 from prometheus_client import start_http_server
 
 from pacer import BoundedQueue, JobState, QueueFullError, Scheduler, Throttled, events
 from pacer.backoff import ConstantBackoff
 from pacer.pacing import TokenBucket
 from pacer.prometheus import Metrics
-
-
-@attrs.frozen
-class Rated(TokenBucket):
-    """One that says at which rate it lets jobs start, as policies may."""
-
-    def rate_limit(self, state: Any, now: float) -> float:
-        return self.rate / self.per
 
 
 @contextmanager
@@ -42,7 +33,7 @@ def watched(metrics: Metrics) -> Scheduler:
     scheduler = Scheduler(
         name="llm",
         queue=BoundedQueue(5),
-        pacing=Rated(100),
+        pacing=TokenBucket(100),
         backoff=ConstantBackoff(0.05),
         observers=(),
     )
