@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import attrs
@@ -36,10 +37,14 @@ class Mark:
         """From what `str` gave. Raises ValueError."""
         try:
             shelf, seq, at = text.split(".", 2)
-            return cls(int(shelf), float.fromhex(at), int(seq))
-        except ValueError:
+            mark = cls(int(shelf), float.fromhex(at), int(seq))
+        except (ValueError, OverflowError):
+            mark = None
+        # It may have come from anywhere, and a database takes no other numbers.
+        if mark is None or mark.shelf not in (0, 1) or not 0 <= mark.seq < 2**63 or math.isnan(mark.at):
             msg = f"{text!r} is no mark of a list of jobs; take it from the page before"
-            raise ValueError(msg) from None
+            raise ValueError(msg)
+        return mark
 
 
 @attrs.frozen(kw_only=True)

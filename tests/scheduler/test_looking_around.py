@@ -169,7 +169,21 @@ async def test_states_that_have_no_order_in_common_are_refused(states: tuple[str
             await scheduler.jobs(*states)
 
 
-@pytest.mark.parametrize("after", ["", "x", "0.1", "0.1.x", "0.x.0x1.0p+0"])
+NO_MARKS = [
+    "",
+    "x",
+    "0.1",
+    "0.1.x",
+    "0.x.0x1.0p+0",
+    "0.1.nan",
+    "0.1.0x1p+9999",
+    "2.1.0x1p+0",
+    "0.-1.inf",
+    f"0.{2**63}.inf",
+]
+
+
+@pytest.mark.parametrize("after", NO_MARKS)
 async def test_a_mark_that_is_none_is_refused(after: str) -> None:
     async with Scheduler() as scheduler:
         with pytest.raises(ValueError, match="is no mark"):
