@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import math
+import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -99,8 +99,9 @@ def _path(name: str, known: Mapping[str, float]) -> str:
 
 
 def _checked(path: str, value: Any, recipe: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        msg = f"{path}: give a finite number, not {value!r}"
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not abs(value) <= sys.float_info.max:
+        msg = f"{path}: give a finite number, not {value!r:.40}"
         raise ValueError(msg)
     whole = isinstance(recipe, int) and float(value).is_integer()
     return int(value) if whole else value
@@ -108,14 +109,20 @@ def _checked(path: str, value: Any, recipe: float) -> float:
 
 def with_numbers(rules: Rules, numbers: Mapping[str, float]) -> tuple[Rules, list[str]]:
     """The rules with these numbers, and what is wrong with those that could not be set."""
-    parts, problems = {part: getattr(rules, part) for part in PARTS}, list[str]()
-    for path, value in numbers.items():
-        part, _, rest = path.partition(".")
-        try:
-            parts[part] = _with(parts[part], rest.split("."), value)
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
-            problems.append(f"{path} cannot be {value!r}: {error}")
-    return attrs.evolve(rules, **parts, recipe=rules), problems
+    parts, problems = {part: getattr(rules, part) for part in PARTS}, dict[str, str]()
+    left = dict(numbers)
+    while left:
+        problems = {}
+        for path, value in left.items():
+            part, _, rest = path.partition(".")
+            try:
+                parts[part] = _with(parts[part], rest.split("."), value)
+            except (ValueError, TypeError, LookupError, AttributeError) as error:
+                problems[path] = f"{path} cannot be {value!r}: {error}"
+        if len(problems) == len(left):
+            break
+        left = {path: left[path] for path in problems}  # a part may take them once it has the others
+    return attrs.evolve(rules, **parts, recipe=rules), list(problems.values())
 
 
 def _with(part: Any, path: list[str], value: float) -> Any:

@@ -118,3 +118,22 @@ def test_a_state_goes_on_with_other_numbers() -> None:
         state = pacing.started(state, 100.0, job, 0)
     slower, _ = with_numbers(given, {"pacing.rate": 1, "pacing.burst": 1})
     assert 100 < slower.pacing.earliest(state, 100.0, job, 0).at <= 100 + 5 * 60
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_numbers_that_go_with_each_other_are_set_in_any_order(order: int) -> None:
+    """The first delay may not be longer than the longest; both may be longer than the longest was."""
+    given = rules()
+    changes = {"backoff.initial": 600.0, "backoff.maximum": 900.0, "queue.capacity": 9.0}
+    state = given.set_numbers(given.initial(), dict(list(changes.items())[::order]))
+    assert given.tuned(state).backoff == ExponentialBackoff(600, maximum=900)
+    with pytest.raises(ValueError, match=r"backoff\.initial"):
+        given.set_numbers(state, {"backoff.maximum": None})
+    back = given.set_numbers(state, {"backoff.maximum": None, "backoff.initial": None})
+    assert (back.numbers, given.guard.take_faults()) == ({"queue.capacity": 9}, [])
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), float("nan"), float("inf"), True, "5"])
+def test_what_is_no_finite_number_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="finite number"):
+        rules().set_numbers(rules().initial(), {"pacing.seconds": value})  # type: ignore[dict-item]
