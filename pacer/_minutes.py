@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -114,7 +115,7 @@ def without_gaps(tallies: Iterable[Tally], first: int, last: int) -> list[Tally]
 
 
 def usable(value: Any) -> bool:
-    """Whether this can be a `Tally`, as found in a store."""
-    if not isinstance(value, list | tuple):
+    """Whether this can be the `Tally` of a minute, as found in a store."""
+    if not isinstance(value, list | tuple) or len(value) != _THROTTLED + 1 or type(value[_MINUTE]) is not int:
         return False
-    return not value or (len(value) == _THROTTLED + 1 and all(type(one) in (int, float) for one in value))
+    return all(type(one) in (int, float) and abs(one) <= sys.float_info.max for one in value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -102,14 +103,15 @@ def _usable(name: str, value: Any) -> bool:
     if name in _MAPPINGS:
         return isinstance(value, dict) and all(map(_finite, value.values()))
     if name in ("minute", "past"):
-        return usable(value) if name == "minute" else isinstance(value, list | tuple) and all(map(usable, value))
+        minutes = [value] if name == "minute" and value else value
+        return isinstance(minutes, list | tuple) and all(map(usable, minutes))
     if name in _NUMBERS:
         return (value is None and name == "last_failed_at") or _finite(value)
     return type(value) is (bool if name == "paused" else str)
 
 
 def _finite(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
 
 
 def _same_shape(fresh: Any, value: Any) -> bool:
