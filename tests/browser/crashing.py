@@ -9,9 +9,12 @@ import anyio
 
 from browser.served import AT_ONCE, Tasks, make_scheduler
 
+LEASE = 2.0
+"""Seconds after which its jobs are taken for lost."""
+
 
 async def main(db: Path, job_ids: list[str]) -> None:
-    scheduler, tasks = make_scheduler(db, **AT_ONCE), Tasks()
+    scheduler, tasks = make_scheduler(db, lease=LEASE, **AT_ONCE), Tasks()
     tasks.register(scheduler)
     async with scheduler:
         for job_id in job_ids:

@@ -30,7 +30,6 @@ from pacer.stores.sqlite import SqliteStore
 T = TypeVar("T")
 P = ParamSpec("P")
 
-LEASE = 1.0
 AT_ONCE = {"concurrency": 3}
 """Parts of a site for jobs that a killed process has left running."""
 
@@ -39,14 +38,14 @@ async def anybody() -> None:
     """For `auth=`: nobody else reaches a test's server."""
 
 
-def make_scheduler(db: Path, pause: float = 0.1, **parts: Any) -> Scheduler:
+def make_scheduler(db: Path, pause: float = 0.1, lease: float = 30, **parts: Any) -> Scheduler:
     """As the tests of the page use it. Jobs that a crash interrupts are stale."""
     usual = {
         "queue": BoundedQueue(100),
         "pacing": FixedPause(pause),
         "backoff": ExponentialBackoff(15, maximum=300, after=3),
         "estimator": MovingAverage(initial=6),
-        "store": SqliteStore(db, lease=LEASE, poll=0.05),
+        "store": SqliteStore(db, lease=lease, poll=0.05),
         "on_crash": "stale",
         "observers": (),
         "seed": 1,
