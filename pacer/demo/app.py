@@ -1,8 +1,8 @@
 """The reference application: parliamentary papers come in over HTTP and are analysed at a pace that the model bears.
 
 Run it alone with `uvicorn pacer.demo.app:create_app --factory`, also with `--workers 4`, or with `pacer demo`, which
-brings an upstream and papers along. The page at `/queue/` shows the queue. With `pacer demo`, people at this machine may
-steer it there; with uvicorn, which may listen anywhere, nobody.
+brings an upstream and papers along. The page at `/queue/` shows the queue. With `pacer demo`, people at this machine
+may steer it there; with uvicorn, which may listen anywhere, nobody.
 """
 
 from __future__ import annotations
