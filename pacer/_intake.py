@@ -176,8 +176,8 @@ class Intake:
 
         Only waiting is timed: an `add` that is under way when the time is up must say what has come of it.
         """
-        worker, rules = self.worker, self.worker.rules
-        with anyio.move_on_after(rules.queue.wait_timeout):
+        worker = self.worker
+        with anyio.move_on_after(worker.rules.queue.wait_timeout):
             await self._turn.take()
             try:
                 while True:
@@ -191,7 +191,7 @@ class Intake:
                             await changed.wait()
             finally:
                 self._turn.give()
-        raise rules.refusal(await worker.ledger.snapshot(), records)
+        raise worker.rules.refusal(await worker.ledger.snapshot(), records)
 
     def _forget_calls(self, calls: Iterable[LocalCall]) -> None:
         """No jobs have come of these, so nothing will run them. A job with one of their ids may have its own."""

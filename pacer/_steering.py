@@ -105,6 +105,7 @@ class Steering:
         await worker.ledger.set_numbers(numbers)
         worker.announce(events.NumbersSet(worker.ledger.now(), dict(numbers)))
         worker.wake()
+        worker.changed.fire()  # there may be room now
 
     async def retry(self, job_id: str) -> None:
         """Enqueue a job again that ended without success. It takes its old place, and begins anew: attempt 1.

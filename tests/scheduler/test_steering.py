@@ -260,3 +260,22 @@ async def test_a_guest_makes_no_queue() -> None:
     with pytest.raises(UnknownQueueError, match="holds no queue 'default'; it holds none"):
         async with Scheduler(guest=True):
             pass
+
+
+@on_every_store
+async def test_who_waits_for_room_gets_it_when_the_queue_is_made_larger(make: MakeStore) -> None:
+    upstream = Upstream()
+    began = anyio.current_time()
+    async with make_scheduler(make, upstream, queue=BoundedQueue(1, "wait")) as scheduler:
+        await scheduler.pause()
+        await scheduler.enqueue(upstream.work, 1)
+        async with anyio.create_task_group() as task_group:
+            task_group.start_soon(scheduler.enqueue, upstream.work, 2)
+            await anyio.sleep(1)
+            assert (await scheduler.status()).pending == 1
+            await scheduler.set_numbers({"queue.capacity": 2})
+            with anyio.fail_after(60):
+                while (await scheduler.status()).pending < 2:
+                    await anyio.sleep(0.1)
+            task_group.cancel_scope.cancel()
+    assert anyio.current_time() - began < 20
