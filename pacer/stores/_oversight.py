@@ -13,7 +13,7 @@ from pacer._minutes import Tally
 from pacer._overview import LOOKED_AT, Listed, Listing, Mark, Rerun, WorkerSeen
 from pacer._reruns import enqueued_again, not_rerunnable
 from pacer.protocols import Addition
-from pacer.stores._queue import StoredQueue
+from pacer.stores._queue import AT_ONCE, StoredQueue
 from pacer.stores._rows import Row, decode
 from pacer.stores._seams import Workers
 
@@ -96,6 +96,8 @@ class Oversight:
                 room = queue.rules.admit([record], queue.view.waiting, queue.view.passing_snapshot, queue.view.place_of)
             except QueueFullError as full:
                 return Rerun(jobs, refused, dropped, full)
+            # More are asked for where the queue has become smaller.
+            room = min(room, 1 + max(0, AT_ONCE - len(dropped)))
             dropped += queue.drop(room) if room else []
             jobs.append(self._come_back(record))
         return Rerun(jobs, refused, dropped)

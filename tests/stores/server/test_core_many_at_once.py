@@ -7,7 +7,7 @@ from memory_server import MemoryServerStore
 
 from pacer import BoundedQueue
 from pacer._job import JobRecord
-from pacer.stores import _care, _queue
+from pacer.stores import _care, _oversight, _queue
 from pacer.stores.sqlite import SqliteStore
 from pacer.testing import ManualClock
 from pacer.testing._store_desk import make_rules
@@ -32,7 +32,7 @@ def clock():
 
 @pytest.fixture(params=["server", "file"])
 def store(request, clock, tmp_path, monkeypatch):
-    for module in (_queue, _care):
+    for module in (_queue, _care, _oversight):
         monkeypatch.setattr(module, "AT_ONCE", 3)
     return MemoryServerStore(clock) if request.param == "server" else SqliteStore(tmp_path / "jobs.db", clock=clock)
 
@@ -74,3 +74,15 @@ async def test_a_queue_that_has_become_smaller_drops_the_oldest_a_few_at_a_time(
         assert [len(some) for some in dropped] == [4, 4, 4, 2]
         snapshot = await ledger.snapshot()
         assert snapshot.waiting == 2
+
+
+async def test_jobs_that_run_again_make_a_queue_that_has_become_smaller_drop_the_oldest_a_few_at_a_time(store, clock):
+    async with store.open("default", make_rules(queue=BoundedQueue(20, when_full="drop-oldest")), "a") as ledger:
+        await ledger.add([job(f"j{number}") for number in range(14)])
+        for number in range(2):
+            await ledger.cancel(f"j{number}")
+        await ledger.set_numbers({"queue.capacity": 2})
+        rerun = await ledger.rerun(["j0", "j1"])
+        assert (ids(rerun.jobs), len(rerun.dropped)) == (["j0", "j1"], 5)
+        assert ids(rerun.dropped)[:2] == ["j2", "j3"]
+        assert (await ledger.snapshot()).waiting == 9
