@@ -92,7 +92,7 @@ def _path(name: str, known: Mapping[str, float]) -> str:
         return meant[0]
     what = f"{name} may be {' or '.join(meant)}: name one of them" if meant else f"there is no number {name!r}"
     likely = difflib.get_close_matches(name, known, n=1)
-    hint = "" if meant else f"; did you mean {likely[0]}?" if likely else ""
+    hint = "" if meant else f"; did you mean {likely[0]}?" if likely else "."
     there = "" if meant else f" Numbers that can be set: {', '.join(known)}."
     msg = f"{what}{hint}{there}"
     raise ValueError(msg)

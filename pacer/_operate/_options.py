@@ -49,6 +49,7 @@ WithinOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+AlsoYesOption = Annotated[bool, typer.Option("--yes", "-y", help="For scripts that always say it: this does not ask.")]
 TaskOption = Annotated[
     str | None, typer.Option(metavar="NAME", autocompletion=complete_task, help="Only jobs of this function.")
 ]

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from pacer._operate._errors import exit_codes
-from pacer._operate._options import AppOption, JsonOption, QueueOption, StoreUrlOption, WithinOption, YesOption
+from pacer._operate._options import (
+    AlsoYesOption,
+    AppOption,
+    JsonOption,
+    QueueOption,
+    StoreUrlOption,
+    WithinOption,
+    YesOption,
+)
 from pacer._operate._sure import make_sure
 from pacer._operate._target import Guest, Target, visit
 from pacer._operate._text import clean, count_text, say, say_json
@@ -42,6 +50,7 @@ def resume(
     queue: QueueOption = None,
     app: AppOption = None,
     within: WithinOption = None,
+    yes: AlsoYesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Start jobs again.

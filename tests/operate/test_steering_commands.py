@@ -128,7 +128,7 @@ async def test_pausing_is_asked_about_and_resuming_is_not(place: Place) -> None:
         assert (done.code, done.out) == (0, "queue default is paused; 1 job still running\n")
         assert (await place.pacer("pause")).out == "queue default is paused already\n"
         assert (await queue.scheduler.status()).paused
-        data = (await place.pacer("resume", "--json")).json
+        data = (await place.pacer("resume", "--yes", "--json")).json
         assert data == {"paused": False, "changed": True}
         assert not (await queue.scheduler.status()).paused
         assert (await place.pacer("resume")).out == "queue default was not paused\n"

@@ -162,7 +162,7 @@ async def test_numbers_of_parts_inside_of_others_are_found_by_their_last_names(m
     ("number", "value", "problem"),
     [
         ("pacing.secnds", 1, "there is no number 'pacing.secnds'; did you mean pacing.seconds?"),
-        ("seconds", 1, "there is no number 'seconds'"),
+        ("seconds", 1, "there is no number 'seconds'. Numbers that can be set: "),
         ("queue", 1, "there is no number 'queue'"),
         ("", 1, "there is no number ''"),
         ("pacing.seconds", -1, "pacing.seconds cannot be -1"),
@@ -279,3 +279,17 @@ async def test_who_waits_for_room_gets_it_when_the_queue_is_made_larger(make: Ma
                     await anyio.sleep(0.1)
             task_group.cancel_scope.cancel()
     assert anyio.current_time() - began < 20
+
+
+@on_every_store
+async def test_a_job_that_waits_again_and_is_dropped_for_the_next_is_told_of_in_that_order(make: MakeStore) -> None:
+    recorder, upstream = Recorder(), Upstream()
+    queue = BoundedQueue(2, "drop-oldest")
+    async with make_scheduler(make, upstream, queue=queue, observers=[recorder]) as scheduler:
+        await scheduler.pause()
+        for number in range(5):
+            await scheduler.options(job_id=str(number)).enqueue(upstream.work, number)
+        before = len(recorder.events)
+        await scheduler.retry_all(JobState.DROPPED)
+        told = [(type(one).__name__, one.job_id) for one in recorder.events[before:] if hasattr(one, "job_id")]
+    assert told.index(("JobRetried", "2")) < told.index(("JobDropped", "2"))

@@ -1,6 +1,6 @@
 // Numbers and times for people.
 
-// 7.2 s, 95 s, 4 min, 2 h 05 min, 3 days. `tenths` is for what counts down.
+// 7.2 s, 95 s, 4.3 min, 12 min, 2 h 05 min, 3 days. `tenths` is for what counts down.
 export function duration(seconds, tenths = false) {
   if (seconds === null || !Number.isFinite(seconds)) return "an unknown time";
   if (seconds < 9.95 && tenths) return `${Math.max(0, seconds).toFixed(1)} s`;
@@ -8,7 +8,7 @@ export function duration(seconds, tenths = false) {
   if (seconds < 9.95) return `${trimmed(seconds)} s`;
   if (seconds < 99.5) return `${Math.round(seconds)} s`;
   const minutes = Math.round(seconds / 60);
-  if (minutes < 60) return `${minutes} min`;
+  if (minutes < 60) return `${inUnits(seconds / 60)} min`;
   if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
   return `${Math.round(minutes / 1440)} days`;
 }
@@ -61,7 +61,7 @@ export function rateUnit(perSecond) {
 export function amount(value) {
   if (value === null || !Number.isFinite(value)) return "unlimited";
   if (value >= 1000) return Math.round(value).toLocaleString("en").replaceAll(",", "\u202f");
-  return String(Number(value.toPrecision(3)));
+  return String(Number(value.toPrecision(value < 10 ? 2 : 3)));
 }
 
 export const count = (number, one, many = `${one}s`) => `${amount(number)} ${number === 1 ? one : many}`;
