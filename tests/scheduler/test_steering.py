@@ -162,9 +162,9 @@ async def test_numbers_of_parts_inside_of_others_are_found_by_their_last_names(m
     ("number", "value", "problem"),
     [
         ("pacing.secnds", 1, "there is no number 'pacing.secnds'; did you mean pacing.seconds?"),
-        ("seconds", 1, "there is no number 'seconds'. Numbers that can be set: "),
+        ("seconds", 1, "there is no number 'seconds'; did you mean pacing.seconds?"),
         ("queue", 1, "there is no number 'queue'"),
-        ("", 1, "there is no number ''"),
+        ("", 1, "there is no number ''. Numbers that can be set: "),
         ("pacing.seconds", -1, "pacing.seconds cannot be -1"),
         ("pacing.seconds", float("nan"), "give a finite number"),
         ("pacing.seconds", True, "give a finite number"),
