@@ -150,11 +150,11 @@ class Steering:
         worker = self._running.worker
         rerun = await worker.ledger.rerun(job_ids)
         now = worker.ledger.now()
+        for record in rerun.jobs:
+            worker.announce(events.JobRetried(now, record.id, record.task))
         for record in rerun.dropped:
             worker.announce(events.JobDropped(now, record.id, record.task))
             worker.forget(record)
-        for record in rerun.jobs:
-            worker.announce(events.JobRetried(now, record.id, record.task))
         if rerun.jobs:
             worker.wake()
             worker.expires()
