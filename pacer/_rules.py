@@ -117,12 +117,14 @@ class Rules:
             return self.recipe.tuned(state)
         if not numbers:
             return self
-        if not self._tuned or (self._tuned[0][0] is not numbers and self._tuned[0][0] != numbers):
+        known = self._tuned[0] if self._tuned else None  # looked at once: a store's thread asks, too
+        if known is None or (known[0] is not numbers and known[0] != numbers):
             rules, problems = with_numbers(self, numbers)
             for problem in problems:
                 self.guard.note(QueueState, "numbers", problem)
-            self._tuned[:] = [(numbers, rules)]
-        return self._tuned[0][1]
+            known = (numbers, rules)
+            self._tuned[:] = [known]
+        return known[1]
 
     def set_numbers(self, state: QueueState, numbers: Mapping[str, float | None]) -> QueueState:
         """The state after a person has set numbers of the parts, by path; None: that of the recipe.
