@@ -83,7 +83,7 @@ async def steered_from_the_page(
             "Refused: the request comes from another site. If it does not, the proxy in front has to pass on the "
             "Host header that the browser sent.",
         )
-    if not (cookie and secrets.compare_digest(cookie.encode(), token.encode())):
+    if len(cookie) != _TOKEN_LENGTH or not secrets.compare_digest(cookie.encode(), token.encode()):
         raise HTTPException(403, "Refused: this page is older than its session. Reload it, and try again.")
 
 

@@ -175,6 +175,13 @@ async def test_a_token_without_its_cookie_and_a_cookie_without_its_token_are_ref
         assert (await page.act("pause")).status_code == 403
 
 
+async def test_a_token_that_the_page_never_gave_is_refused_even_if_the_cookie_is_the_same() -> None:
+    async with mounted(make_scheduler()) as page:
+        page.client.cookies.clear()
+        sent = {"X-Pacer-Token": "a", "Cookie": "pacer_dashboard=a"}
+        assert (await page.act("pause", **sent)).status_code == 403
+
+
 async def test_a_browser_on_https_is_believed_whatever_host_the_proxy_names() -> None:
     async with mounted(make_scheduler()) as page:
         headers = {"Sec-Fetch-Site": "same-origin", "Origin": "https://queue.example", "Host": "10.0.0.7:8000"}
