@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from random import Random
 from typing import TYPE_CHECKING
@@ -32,3 +33,7 @@ class SimulatedJob(JobRecord):
     arrival: Arrival = attrs.field(kw_only=True)
     source: Source = attrs.field(kw_only=True)
     number: int = attrs.field(kw_only=True)
+
+    def copy(self) -> SimulatedJob:
+        """Another one with the same content."""
+        return copy.copy(self)

@@ -12,7 +12,7 @@ LOCK = (b"SELECT pg_advisory_xact_lock(7)", ())
 
 
 def session(postgres: PostgresServer) -> Session:
-    return Session(Target(postgres.dsn, "any", connect_timeout=5.0, timeout=5.0, pooled=False))
+    return Session(Target(postgres.dsn, "any", connect_timeout=5.0, timeout=5.0, pooled=False), grants="")
 
 
 @pytest.mark.parametrize("last", ["begin", "rows"])

@@ -252,7 +252,8 @@ def retries_of(policy, runs):
         successes, retries = state.recent(now)
         delay = None if succeeded else policy.delay(Failure(1, successes=successes, retries=retries), DICE)
         log.append((now, successes, succeeded, delay is not None))
-        state = state.after_run(now, None, None, succeeded=succeeded, failed=False, retried=delay is not None)
+        retried = delay is not None
+        state = state.after_run(now, None, None, succeeded=succeeded, failed=False, retried=retried, throttled=False)
     return log
 
 
