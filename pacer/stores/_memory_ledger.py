@@ -300,12 +300,12 @@ class MemoryLedger:
             data.unique.pop(record.unique, None)
         data.finished[record.id] = record
         if len(data.finished) > self._keep_finished:
-            self._forget(next(iter(data.finished)))
+            _, first = data.finished.popitem(last=False)
+            self._forget(first)
 
-    def _forget(self, job_id: str) -> None:
+    def _forget(self, record: JobRecord) -> None:
         data = self._data
-        record = data.jobs.pop(job_id)
-        del data.finished[job_id]
+        del data.jobs[record.id]
         if record.batch_id is not None:
             batch = data.batches[record.batch_id]
             batch.remove(record)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 
 import attrs
@@ -31,8 +31,8 @@ class QueueData:
     waiting: WaitingJobs = attrs.field(factory=WaitingJobs)
     running: dict[str, JobRecord] = attrs.field(factory=dict)
     jobs: dict[str, JobRecord] = attrs.field(factory=dict)
-    finished: dict[str, JobRecord] = attrs.field(factory=dict)
-    """In the order in which they ended."""
+    finished: OrderedDict[str, JobRecord] = attrs.field(factory=OrderedDict)
+    """In the order in which they ended. The first leaves for each that comes: a dict would search for it."""
     expired: list[JobRecord] = attrs.field(factory=list)
     """Jobs that have expired and have yet to be told of."""
     unique: dict[str, JobRecord] = attrs.field(factory=dict)
