@@ -13,7 +13,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -143,6 +143,10 @@ def lost() -> Answer:
     return Answer(status=0)
 
 
+def _all(answers: Iterable[Answer]) -> tuple[Answer, ...]:
+    return tuple(answers)
+
+
 def _with_wait(answer: Answer) -> Answer:
     used_up = [one.reset_in for one in limits(answer.headers) if one.remaining == 0 and one.reset_in is not None]
     if not used_up:
@@ -194,7 +198,7 @@ class ScriptedUpstream:
             default (False) they are answered by the script, and `verify` tells of them.
     """
 
-    answers: Sequence[Answer] = attrs.field(converter=tuple)
+    answers: Sequence[Answer] = attrs.field(converter=_all)
     then: Answer | None = attrs.field(default=None, kw_only=True)
     pause: float = attrs.field(default=0.0, converter=seconds, validator=not_negative, kw_only=True)
     strict: bool = attrs.field(default=False, kw_only=True)

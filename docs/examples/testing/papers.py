@@ -30,7 +30,7 @@ scheduler = Scheduler(
 async def analyse(text: str) -> str:
     answer = await model.post("/analyse", json={"text": text})
     answer.raise_for_status()
-    return answer.json()["analysis"]
+    return str(answer.json()["analysis"])
 
 
 app = FastAPI(lifespan=lifespan(scheduler))
