@@ -235,7 +235,10 @@ async def finish(plan: Plan, jobs: set[str]) -> tuple[dict[str, JobState], dict[
         status = await scheduler.status()
         states = {}
         for job in jobs:
-            states[job] = (await scheduler.job(job)).state
+            found = await scheduler.job(job)
+            states[job] = found.state
+            if found.state is JobState.FAILED:
+                print(f"{job} failed: {found.error}")  # noqa: T201 - shown with the test that it makes fail
         return states, {"pending": status.pending, "running": status.running, "succeeded": status.succeeded}
 
 
