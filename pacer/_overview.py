@@ -74,6 +74,13 @@ class Listing:
         return right_task and (self.key is None or record.key == self.key)
 
 
+def without_data(record: JobRecord) -> JobRecord:
+    """A copy without arguments and result, as jobs are listed."""
+    copy = record.copy()
+    copy.payload = copy.result = None
+    return copy
+
+
 @attrs.frozen
 class Listed:
     """Some jobs, without their arguments and results.

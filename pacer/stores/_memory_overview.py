@@ -8,7 +8,7 @@ from itertools import chain
 
 from pacer._job import JobRecord, JobState
 from pacer._minutes import Tally
-from pacer._overview import Listed, Listing, Mark
+from pacer._overview import Listed, Listing, Mark, without_data
 from pacer.stores._memory_queue import QueueData
 
 Entry = tuple[Mark, JobRecord]
@@ -18,7 +18,7 @@ def listed(data: QueueData, listing: Listing, now: float) -> Listed:
     """Some of the jobs in one state; as copies, so that they stay as they are."""
     fitting = (entry for entry in _in_order(data, listing, now) if listing.fits(entry[1]))
     found = [entry for entry, _ in zip(fitting, range(listing.limit + 1), strict=False)]
-    page = [(mark, _without_data(record)) for mark, record in found[: listing.limit]]
+    page = [(mark, without_data(record)) for mark, record in found[: listing.limit]]
     return Listed(page, page[-1][0] if len(found) > listing.limit else None)
 
 
@@ -54,12 +54,6 @@ def _waiting(data: QueueData, now: float) -> Iterator[Entry]:
     """Ready jobs in order, and then delayed ones."""
     ready = ((Mark(0, one.sort_key, one.seq), one) for one in data.waiting.ready(now))
     return chain(ready, ((Mark(1, one.ready_at, one.seq), one) for one in data.waiting.delayed()))
-
-
-def _without_data(record: JobRecord) -> JobRecord:
-    copy = record.copy()
-    copy.payload = copy.result = None
-    return copy
 
 
 def tally(data: QueueData, most: int) -> Mapping[JobState, int]:

@@ -10,7 +10,7 @@ import attrs
 from pacer._errors import QueueFullError
 from pacer._job import JobRecord, JobState
 from pacer._minutes import Tally
-from pacer._overview import LOOKED_AT, Listed, Listing, Mark, Rerun, WorkerSeen
+from pacer._overview import LOOKED_AT, Listed, Listing, Mark, Rerun, WorkerSeen, without_data
 from pacer._reruns import enqueued_again, not_rerunnable
 from pacer.protocols import Addition
 from pacer.stores._queue import AT_ONCE, StoredQueue
@@ -47,7 +47,7 @@ class Oversight:
         if after is not None:
             entries = [entry for entry in entries if (entry[0].at, entry[0].seq) > (after.at, after.seq)]
         page = _page(listing, entries, all_seen=True)
-        return attrs.evolve(page, jobs=[(mark, _without_data(record)) for mark, record in page.jobs])
+        return attrs.evolve(page, jobs=[(mark, without_data(record)) for mark, record in page.jobs])
 
     def _marked(self, rows: Iterable[Row]) -> list[tuple[Mark, JobRecord]]:
         now, entries = self._queue.view.now, []
@@ -146,9 +146,3 @@ def _page(listing: Listing, entries: Sequence[tuple[Mark, JobRecord]], *, all_se
     if len(fitting) > listing.limit:
         return Listed(page, page[-1][0])
     return Listed(page, None if all_seen or not entries else entries[-1][0])
-
-
-def _without_data(record: JobRecord) -> JobRecord:
-    copy = record.copy()
-    copy.payload = copy.result = None
-    return copy
