@@ -123,9 +123,11 @@ def test_what_cannot_be_run_again_is_said(serve: Serve, open_page: OpenPage, wat
     site = serve()
     site.wait_for(JobState.FAILED, site.enqueue("fetch", "no route to host", job_id="broken"))
     page = open_page(f"{site.url}#/jobs?state=failed")
+    retry = button(page, "Retry job broken")
+    expect(retry).to_be_visible()
     site.tasks.upstream_works = True
     site.do(site.scheduler.retry, "broken")
     site.wait_for(JobState.SUCCEEDED, "broken")
     watches[0].expect("409")
-    button(page, "Retry job broken").click()
+    retry.click()
     expect(page.get_by_role("alert").filter(has_text="The job cannot be run again: ")).to_be_visible()
