@@ -52,6 +52,7 @@ class Proxy:
     _portal: BlockingPortal = attrs.field(init=False)
     _thread: AbstractContextManager[BlockingPortal] = attrs.field(init=False, factory=start_blocking_portal)
     _listener: asyncio.Server | None = attrs.field(init=False, default=None)
+    _kept: socket.socket | None = attrs.field(init=False, default=None)
     _open: set[Connection] = attrs.field(init=False, factory=set)
     _requests: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
     _answers: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
@@ -65,6 +66,7 @@ class Proxy:
     def __exit__(self, *_: object) -> None:
         self.refuse()
         self.cut()
+        self._free_the_port()
         self._thread.__exit__(None, None, None)
 
     # -- what it can be told ------------------------------------------------------------------------------------------
@@ -109,9 +111,22 @@ class Proxy:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
+            self._keep_the_port()
+
+    def _keep_the_port(self) -> None:
+        """Nobody can connect to it, and nobody else can listen there: clients would reach a server that is not ours."""
+        self._kept = socket.socket()
+        self._kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._kept.bind(("127.0.0.1", self.port))
+
+    def _free_the_port(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
 
     async def _listen(self) -> None:
         if self._listener is None:
+            self._free_the_port()
             self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -306,7 +306,8 @@ def free_port() -> int:
     The system gives clients ports from 32768 on. One that tries to reach a stopped server there may be given the very
     port, reach itself, and keep the server from it.
     """
-    for port in random.sample(range(20_000, 32_000), 200):
+    # Of the system's randomness: hypothesis sets the seed of the other one, and all processes would take the same port.
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 200):
         with socket.socket() as sock, contextlib.suppress(OSError):
             sock.bind(("127.0.0.1", port))
             return port

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -147,7 +148,7 @@ STEPS = st.tuples(
 def test_the_guarantees_hold(kind: str, the_server: Server, steps: list[tuple[Callable[..., None], int]]) -> None:
     address = the_server.dsn if isinstance(the_server, PostgresServer) else the_server.url
     with tempfile.TemporaryDirectory() as name, Proxy(the_server.port) as proxy:
-        place, log = f"mix-{next(_places)}", f"{name}/log"
+        place, log = f"mix-{os.getpid()}-{next(_places)}", f"{name}/log"
         plan = Plan(name="", log=log, store=kind, address=address, place=place)
         with pool(plan, Path(name)) as workers:
             world = World(the_server, proxy, workers)

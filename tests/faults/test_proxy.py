@@ -103,6 +103,8 @@ def test_it_refuses_new_connections_and_keeps_the_old_ones(proxy: Proxy) -> None
             socket.create_connection(("127.0.0.1", proxy.port))
         client.sendall(b"still")
         assert client.recv(5) == b"still"
+        with pytest.raises(OSError, match="in use"), socket.socket() as another:
+            another.bind(("127.0.0.1", proxy.port))  # nobody else is reached there meanwhile
     proxy.accept()
     connect(proxy).close()
 

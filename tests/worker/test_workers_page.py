@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 import typer
+from servers import free_port
 from typer.testing import CliRunner
 from waiting import until
 
@@ -46,12 +46,6 @@ def started(command: str, folder: Path) -> Iterator[Path]:
             yield log
         finally:
             process.terminate()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def answer(method: str, url: str, **rest: Any) -> Any:
