@@ -48,7 +48,7 @@ class Runner:
     _limiter: anyio.CapacityLimiter = attrs.field(init=False, factory=lambda: anyio.CapacityLimiter(math.inf))
 
     async def run(self, record: JobRecord, scope: anyio.CancelScope) -> Outcome:
-        """Run the job's function under its time-out; `scope` is what `cancel` cancels."""
+        """Run the job's function under its time-out; `scope` is what `break_off` cancels."""
         if record.cancel_requested:
             return Outcome(OutcomeKind.IGNORED, error="cancelled before it started", unused=True)
         started_at = self.ledger.now() if record.started_at is None else record.started_at
@@ -111,11 +111,10 @@ class Runner:
         """The jobs that run here now."""
         return [*self._running.values()]
 
-    def cancel(self, record: JobRecord) -> None:
+    def break_off(self, record: JobRecord) -> None:
         """Cancel this run of a job, if it is running."""
         for scope, running in self._running.items():
             if running is record:
-                record.cancel_requested = True
                 scope.cancel()
 
 

@@ -54,11 +54,5 @@ class Upcoming:
             wait.lost.set()
         return [wait.record for wait in found]
 
-    def cancel(self, record: JobRecord) -> bool:
-        """If it is one of these, its function will not be called. Returns whether it is."""
-        found = any(wait.record is record for wait in self._waits)
-        record.cancel_requested |= found
-        return found
-
     def __iter__(self) -> Iterator[JobRecord]:
         return iter([wait.record for wait in self._waits])

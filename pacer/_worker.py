@@ -59,6 +59,8 @@ class Worker:
     _active: int = attrs.field(init=False, default=0)
     _unsettled: set[JobRecord] = attrs.field(init=False, factory=set)
     """Jobs that have ended, which the store has not taken yet."""
+    _lost: set[JobRecord] = attrs.field(init=False, factory=set)
+    """Jobs that are ended here because the store said that they are somebody else's."""
     _expiring: Pulse = attrs.field(init=False, factory=Pulse)
     _yielded_at: float = attrs.field(init=False, default=-math.inf)
     runner: Runner = attrs.field(init=False)
@@ -181,14 +183,20 @@ class Worker:
     async def _next(self) -> JobRecord | None:
         """The next job that may start, as soon as it may; None when no more are to be taken."""
         while (record := await self._take()) is not None:
-            if record.started_at is None or record.started_at <= self.ledger.now():
-                return record
-            # It was claimed ahead of the clock; meanwhile others may claim.
-            if self._stopping:
-                await self._release([record], begun=False)
-            elif await self._upcoming.reached(record):
-                return record
+            if await self._may_begin(record):
+                if record not in self._lost:
+                    return record
+                await self._let_go(record, begun=False)
         return None
+
+    async def _may_begin(self, record: JobRecord) -> bool:
+        """Wait for its time, if it was claimed ahead of the clock; meanwhile others may claim."""
+        if record.started_at is None or record.started_at <= self.ledger.now():
+            return True
+        if self._stopping:
+            await self._release([record], begun=False)
+            return False
+        return await self._upcoming.reached(record)
 
     async def withdraw(self, until: float = math.inf) -> None:
         """Give back the jobs that have not begun and were to start up to this time: they may not any more."""
@@ -275,6 +283,9 @@ class Worker:
 
         `scope` is one around this call, which nobody cancels any more.
         """
+        if record in self._lost and outcome.kind is OutcomeKind.IGNORED:
+            await self._let_go(record, begun=not outcome.unused)
+            return
         if outcome.kind is OutcomeKind.SUCCEEDED:
             outcome = self._encode_result(record, outcome)
         try:
@@ -287,6 +298,13 @@ class Worker:
         self.forget(record, ran=not outcome.unused)
         if settled is not None:
             await self.withdraw(math.inf if settled.queue.paused else settled.queue.hold_until)
+
+    async def _let_go(self, record: JobRecord, *, begun: bool) -> None:
+        """A job is left to others that was not ours any more. Should it be ours all the same, it has not failed."""
+        await self._release([record], begun=begun)
+        if record.state is JobState.RUNNING:
+            self.announce(events.OutcomeRefused(self.ledger.now(), record.id, record.task))
+        self.forget(record)
 
     async def _insist(self, record: JobRecord, outcome: Outcome, scope: anyio.CancelScope) -> Settled | None:
         while True:
@@ -351,6 +369,7 @@ class Worker:
             self.runner.local_calls.pop(record.id, None)
         if record.expires_at is not None and record.state is JobState.QUEUED:
             self.expires()  # it is back in the queue
+        self._lost.discard(record)
         self.ended.fire(record.id)
         if ran and record.state is not JobState.QUEUED:
             self._next_claim.run_ended()
@@ -398,8 +417,11 @@ class Worker:
                 self.store_failed("heartbeat", error)
                 continue
             for record in held:
-                if record.id in beat.cancel or record.id in beat.lost:
+                if record.id in beat.cancel:
                     self._cancel(record)
+                elif record.id in beat.lost:
+                    self._lost.add(record)
+                    self.runner.break_off(record)
 
     def cancel(self, job_id: str) -> None:
         """Cancel the job if it runs here, or is about to. The store knows of it."""
@@ -408,8 +430,8 @@ class Worker:
                 self._cancel(record)
 
     def _cancel(self, record: JobRecord) -> None:
-        if not self._upcoming.cancel(record):
-            self.runner.cancel(record)
+        record.cancel_requested = True  # it does not begin, if it has not yet
+        self.runner.break_off(record)
 
     def expires(self) -> None:
         """A job waits that will not wait for ever."""

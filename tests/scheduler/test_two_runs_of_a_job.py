@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,27 @@ class SlowBeats:
         return await self.ledger.beat(held)
 
 
+class WrongBeats:
+    """A ledger that is wrong about the jobs once, as a server that lags behind the one before it."""
+
+    def __init__(self, ledger: Any) -> None:
+        self.ledger, self.wrong = ledger, True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.ledger, name)
+
+    async def beat(self, held: Sequence[JobRecord]) -> Any:
+        beat = await self.ledger.beat(held)
+        if not held or not self.wrong:
+            return beat
+        self.wrong = False
+        return attrs.evolve(beat, lost=frozenset(record.id for record in held))
+
+
 @attrs.frozen
-class SlowBeatsStore:
+class OddBeatsStore:
     store: HeldStore
+    odd: Callable[[Any], Any]
 
     @property
     def codec(self) -> Codec:
@@ -52,11 +70,11 @@ class SlowBeatsStore:
         self, queue: str, rules: Any, worker: str, *, takeover: bool = False, guest: bool = False
     ) -> AsyncGenerator[Any]:
         async with self.store.open(queue, rules, worker, takeover=takeover, guest=guest) as ledger:
-            yield SlowBeats(ledger)
+            yield self.odd(ledger)
 
 
 async def test_the_run_that_was_lost_is_cancelled_and_not_the_one_that_is_held(tmp_path: Path) -> None:
-    store, recorder, runs = SlowBeatsStore(on_disk(tmp_path, lease=3.0)), Recorder(), list[list[float]]()
+    store, recorder, runs = OddBeatsStore(on_disk(tmp_path, lease=3.0), SlowBeats), Recorder(), list[list[float]]()
 
     def scheduler(**more: Any) -> tuple[Scheduler, Any]:
         made = Scheduler(store=store, observers=(recorder,), concurrency=2, **more)
@@ -81,3 +99,22 @@ async def test_the_run_that_was_lost_is_cancelled_and_not_the_one_that_is_held(t
     assert first_began < began < ANSWERS_AGAIN <= first_ended < ANSWERS_AGAIN + 1
     assert ended == pytest.approx(began + 10)
     assert len(recorder.of(events.OutcomeRefused)) == 1
+
+
+async def test_a_job_that_was_not_lost_after_all_is_run_again_and_has_not_failed(tmp_path: Path) -> None:
+    recorder, runs = Recorder(), list[str]()
+    store = OddBeatsStore(on_disk(tmp_path, lease=3.0), WrongBeats)
+    scheduler = Scheduler(store=store, observers=(recorder,), concurrency=1)
+
+    @scheduler.task(name="work")
+    async def work(job: str) -> str:
+        runs.append(job)
+        await anyio.sleep(10)
+        return f"{job} {runs.count(job)}"
+
+    async with scheduler:
+        receipts = [await scheduler.enqueue(work, job) for job in ("first", "second")]
+        results = [await scheduler.wait(receipt) for receipt in receipts]
+    assert results == ["first 2", "second 1"]
+    assert not [*recorder.of(events.JobFailed), *recorder.of(events.JobCancelled), *recorder.of(events.OutcomeRefused)]
+    assert [event.job_id for event in recorder.of(events.JobReleased)][:1] == [receipts[0].job_id]
