@@ -120,11 +120,13 @@ class WorkerSeen:
         alive_seconds: Seconds for which it is still taken to be alive if it is not heard of; 0 or less: it is gone.
             `inf` where nobody can vanish.
         tasks: The functions that it can run.
+        slots: How many jobs it runs at once at most; 0: it runs none, and only cares for the queue.
     """
 
     name: str
     alive_seconds: float
     tasks: frozenset[str]
+    slots: int
 
 
 @attrs.frozen

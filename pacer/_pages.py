@@ -157,6 +157,6 @@ async def _in_the_way(worker: Worker, record: JobRecord, snapshot: Snapshot) -> 
 
 
 async def _runnable(worker: Worker, record: JobRecord) -> bool:
-    """Whether some worker is there that knows the job's function."""
-    seen = [one for one in await worker.ledger.workers() if one.alive_seconds > 0]
+    """Whether some worker is there that runs jobs, and knows this one's function."""
+    seen = [one for one in await worker.ledger.workers() if one.alive_seconds > 0 and one.slots]
     return any(one.name == record.home if record.home is not None else record.task in one.tasks for one in seen)

@@ -264,6 +264,14 @@ class Rules:
             self.guard.note(self.pacing, "started", error)
             return pacing
 
+    @staticmethod
+    def end_hold(state: QueueState, now: float) -> QueueState:
+        """The state after a person has ended the hold after failures, or the one that the upstream asked for.
+
+        Failures in a row are still counted: the next one holds the queue again, for longer.
+        """
+        return attrs.evolve(state, hold_until=now) if state.hold_until > now else state
+
     def set_rate(self, state: QueueState, now: float, rate: float | None) -> QueueState:
         """The state after a person has set the rate at which jobs start; None is that of the recipe.
 

@@ -72,6 +72,22 @@ class Steering:
         """Start jobs again."""
         await self._set_paused(False)
 
+    async def end_hold(self) -> bool:
+        """Start jobs again at once that are held back after failures, or because the upstream asked for it.
+
+        For when you know that the upstream works again. Pace, pause by hand and the delays of single jobs stay as they
+        are; failures in a row are still counted, so that the next one holds the queue again, for longer.
+
+        Returns:
+            Whether the queue was held.
+        """
+        worker = self._running.worker
+        ended = await worker.ledger.end_hold()
+        if ended:
+            worker.announce(events.HoldEnded(worker.ledger.now()))
+            worker.wake()
+        return ended
+
     async def set_rate(self, rate: float | None) -> None:
         """Start jobs at this rate from now on, in all processes; waiting jobs are timed anew. Survives a restart.
 

@@ -455,7 +455,7 @@ class Worker:
                 await changed.wait()
 
     async def _recover(self) -> None:
-        recovered = await self.ledger.recover(self.registry.names)
+        recovered = await self.ledger.recover(self.registry.names, self.slots)
         for record in recovered:
             self.announce(events.JobRecovered(self.ledger.now(), record.id, record.task, record.state))
             self.forget(record)

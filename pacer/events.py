@@ -16,6 +16,7 @@ __all__ = [
     "AlertSent",
     "BatchEnqueued",
     "Event",
+    "HoldEnded",
     "JobCancelled",
     "JobDropped",
     "JobEnqueued",
@@ -263,6 +264,13 @@ class QueueResumed:
 
 
 @attrs.frozen
+class HoldEnded:
+    """A person ended a hold before its time; holds that pass by themselves are not told of."""
+
+    at: float
+
+
+@attrs.frozen
 class RateSet:
     """A person set the rate at which jobs start; None: back to that of the recipe."""
 
@@ -368,6 +376,7 @@ Event = (
     | QueueHeld
     | QueuePaused
     | QueueResumed
+    | HoldEnded
     | RateSet
     | NumbersSet
     | PartMisbehaved

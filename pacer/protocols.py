@@ -450,10 +450,11 @@ class Ledger(Protocol):
         Not `begun`: their functions have not been called, and the pacing policy may give back what they were charged.
         """
 
-    async def recover(self, tasks: frozenset[str]) -> Sequence[JobRecord]:
+    async def recover(self, tasks: frozenset[str], slots: int = 1) -> Sequence[JobRecord]:
         """Take jobs from workers that are gone: to be run again, stale or dead. Returns those changed.
 
-        `tasks` are the functions that this worker knows; a job that no live worker can run becomes stale.
+        `tasks` are the functions that this worker knows; a job that no live worker can run becomes stale. `slots`, how
+        many jobs it runs at once, is told to people only: a worker without slots vouches for its functions, too.
         """
 
     async def expire(self) -> Expired:
@@ -489,6 +490,9 @@ class Ledger(Protocol):
 
     async def set_paused(self, paused: bool) -> None:
         """Whether jobs may start, for all workers at once. Survives a restart."""
+
+    async def end_hold(self) -> bool:
+        """A hold ends now, for all workers at once, as `Rules.end_hold` says. Returns whether there was one."""
 
     async def set_rate(self, rate: float | None) -> None:
         """At which rate jobs start, for all workers at once, as `Rules.set_rate` says. Survives a restart."""

@@ -34,6 +34,7 @@ _TELLING = (
     events.QueuePaused,
     events.QueueRefused,
     events.QueueResumed,
+    events.HoldEnded,
 )
 
 
@@ -80,7 +81,7 @@ class Lookout:
                     worker.announce(events.QueueTakenOver(worker.ledger.now(), error.queue, str(error)))
                     return
                 except Exception as error:
-                    worker.store_failed("alerts", error)
+                    worker.troubles.store_failed("alerts", error)
                 await anyio.sleep(LEAST_PAUSE)
                 with anyio.move_on_after(wait - LEAST_PAUSE):
                     await happens.wait()

@@ -22,7 +22,7 @@ from pacer.dashboard._models import (
     UpcomingData,
     WorkerData,
 )
-from pacer.events import JobCancelled, JobRetried, NumbersSet, QueuePaused, QueueResumed, RateSet
+from pacer.events import HoldEnded, JobCancelled, JobRetried, NumbersSet, QueuePaused, QueueResumed, RateSet
 
 logger = logging.getLogger("pacer")
 
@@ -30,7 +30,7 @@ PERIOD = 1.0
 """Seconds between two readings. Most of what one costs is the forecasts."""
 GAP = 0.25
 """Seconds between two readings if somebody steers the queue meanwhile: they look for what comes of it."""
-_STEERED = (QueuePaused, QueueResumed, RateSet, NumbersSet, JobCancelled, JobRetried)
+_STEERED = (QueuePaused, QueueResumed, HoldEnded, RateSet, NumbersSet, JobCancelled, JobRetried)
 _MINUTES = 60
 _RUNNING = 20
 _UPCOMING = 10

@@ -16,8 +16,21 @@ from pacer.stores._seams import Workers
 # Finished jobs removed at a time; more would keep others from writing.
 _PRUNE_AT_ONCE: Final = 500
 
-# The functions of a worker that runs none, as it is written down.
-NO_TASKS: Final = json.dumps([])
+
+def worker_text(tasks: frozenset[str], slots: int) -> str:
+    """What a worker can run, as it is written down: how many jobs at once, and which functions."""
+    return json.dumps([slots, *sorted(tasks)])
+
+
+def tasks_in(text: str) -> frozenset[str]:
+    """The functions."""
+    return frozenset(one for one in json.loads(text) if isinstance(one, str))
+
+
+def slots_in(text: str) -> int:
+    """How many jobs at once; 1 if a worker of an earlier version has not said it."""
+    return next((one for one in json.loads(text) if isinstance(one, int)), 1)
+
 
 Roster = tuple[int, frozenset[str]]
 """Which workers there are, as a number that changes with them, and all that those alive can run."""
@@ -37,8 +50,8 @@ class Care:
     patient_until: float = attrs.field(init=False, default=0.0)
     looked_at: Roster | None = attrs.field(init=False, default=None)
 
-    def hello(self, tasks: frozenset[str]) -> float:
-        """Note that this worker is alive and what it can run. Returns until when that holds.
+    def hello(self, tasks: frozenset[str], slots: int) -> float:
+        """Note that this worker is alive, what it can run and how much at once. Returns until when that holds.
 
         One that is retired is not counted any more. What it runs it holds by the leases of the jobs. Guests never are.
         """
@@ -51,7 +64,7 @@ class Care:
             if self._table.tasks(queue.worker) is not None:
                 self.goodbye(queue.worker)
             return until
-        text = json.dumps(sorted(tasks))
+        text = worker_text(tasks, slots)
         queue.known, queue.alive_until = tasks, until
         if self._table.tasks(queue.worker) != text:
             self._roster_changed()
@@ -95,7 +108,7 @@ class Care:
     def _retire(self) -> list[JobRecord]:
         """Leave all to those who have taken the queue over, but for waiting jobs that only this worker could run."""
         queue = self._queue
-        self.hello(frozenset())
+        self.hello(frozenset(), 0)
         changed = []
         for task, home in queue.table.kinds():
             if home == queue.worker:
@@ -107,7 +120,7 @@ class Care:
     def _workers(self) -> tuple[dict[str, frozenset[str]], list[str]]:
         view = self._queue.view
         rows = self._table.all()
-        alive = {worker: frozenset(json.loads(tasks)) for worker, until, tasks in rows if until > view.now}
+        alive = {worker: tasks_in(tasks) for worker, until, tasks in rows if until > view.now}
         return alive, [worker for worker, _, _ in rows if worker not in alive]
 
     def _recover_running(self, alive: dict[str, frozenset[str]], known: frozenset[str]) -> list[JobRecord]:

@@ -133,6 +133,7 @@ class StoredLedger:
     _expiry: Expiry = attrs.field(init=False)
     _alive_until: float = attrs.field(init=False, default=0.0)
     _tasks: frozenset[str] = attrs.field(init=False, default=frozenset())
+    _slots: int = attrs.field(init=False, default=0)
     _reported: dict[str, tuple[float | None, str]] = attrs.field(init=False, factory=dict)
     _prune_at: float = attrs.field(init=False, default=0.0)
     _away_since: float | None = attrs.field(init=False, default=None)
@@ -162,7 +163,7 @@ class StoredLedger:
 
     async def hello(self) -> None:
         """Tell the others that this worker is there."""
-        self._alive_until = await self._do("hello", lambda: self._care.hello(frozenset()))
+        self._alive_until = await self._do("hello", lambda: self._care.hello(frozenset(), 0))
 
     async def goodbye(self) -> None:
         """Tell them that it leaves, and disconnect. If that fails, they notice when the lease has run out."""
@@ -262,7 +263,7 @@ class StoredLedger:
         return found
 
     def _beat(self, held: Sequence[JobRecord], extend: bool) -> tuple[Beat, float]:
-        until = self._care.hello(self._tasks) if extend else self._alive_until
+        until = self._care.hello(self._tasks, self._slots) if extend else self._alive_until
         return self._queue.beat(held, extend), until
 
     def _prune(self) -> bool:
@@ -280,22 +281,22 @@ class StoredLedger:
         for record, ending in await self._do("release", lambda: self._queue.release(held, begun=begun)):
             ending.apply(record)
 
-    async def recover(self, tasks: frozenset[str]) -> Sequence[JobRecord]:
+    async def recover(self, tasks: frozenset[str], slots: int = 1) -> Sequence[JobRecord]:
         """Take over from workers that are gone."""
         patience = self._terms.lease * _PATIENCE
         if self._away_since is not None and self.now() - self._away_since > patience:
             # A database that was away was so for the others too: they get time to extend leases that are over by now.
             self._care.patient_until = self.now() + patience
         changed: Sequence[JobRecord]
-        (changed, roster), self._alive_until = await self._do("recover", lambda: self._recover(tasks))
-        self._tasks, self._care.looked_at, self._away_since = tasks, roster, None
+        (changed, roster), self._alive_until = await self._do("recover", lambda: self._recover(tasks, slots))
+        self._tasks, self._slots, self._care.looked_at, self._away_since = tasks, slots, roster, None
         return changed
 
-    def _recover(self, tasks: frozenset[str]) -> tuple[tuple[Sequence[JobRecord], Roster | None], float]:
+    def _recover(self, tasks: frozenset[str], slots: int) -> tuple[tuple[Sequence[JobRecord], Roster | None], float]:
         # Asked here and not before: if the database made this wait, the worker's own lease may be over by now.
         soon = self._queue.view.now + self._terms.lease * _EXTEND_BELOW
-        hello = tasks != self._tasks or self._alive_until < soon
-        until = self._care.hello(tasks) if hello else self._alive_until
+        hello = (tasks, slots) != (self._tasks, self._slots) or self._alive_until < soon
+        until = self._care.hello(tasks, slots) if hello else self._alive_until
         return self._care.recover(), until
 
     async def expire(self) -> Expired:
@@ -355,6 +356,11 @@ class StoredLedger:
     async def set_paused(self, paused: bool) -> None:
         """Effective for all workers at once."""
         await self._do("pause", lambda: self._queue.set_paused(paused))
+
+    async def end_hold(self) -> bool:
+        """Effective for all workers at once."""
+        ended: bool = await self._do("end a hold", self._queue.end_hold)
+        return ended
 
     async def set_rate(self, rate: float | None) -> None:
         """Effective for all workers at once."""

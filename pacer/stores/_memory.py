@@ -74,7 +74,7 @@ class MemoryStore:
             )
             raise StoreError(msg)
         clock = self._clock(data)
-        alive_until = max((until for until, _ in data.workers.values()), default=-math.inf)
+        alive_until = max((one.until for one in data.workers.values()), default=-math.inf)
         tenure.check(data.parts, alive_until - clock(), takeover=takeover)
         if not guest:
             data.state, data.parts = begin_anew_where_changed(data.state, data.parts, rules), tenure.text

@@ -19,7 +19,7 @@ from pacer._rules import EXPIRED, INTERRUPTED, UNUSED, Fate, Rules
 from pacer._snapshot import LOOK_AHEAD, QueueState, Running, Snapshot
 from pacer.protocols import Added, Addition, Beat, Claimed, Expired, Settled, When
 from pacer.stores._memory_overview import history, listed, tally
-from pacer.stores._memory_queue import QueueData, Watcher
+from pacer.stores._memory_queue import QueueData, Watcher, WorkerSaid
 from pacer.stores._parts import LEFT_BEHIND, Tenure, begin_anew_where_changed, keep_what_changed
 
 _EMPTY = When(math.inf, on_event=True, reason="nothing waits")
@@ -82,14 +82,14 @@ class MemoryLedger:
         self._data.workers.pop(self._worker, None)
         self._data.watchers.pop(self._worker, None)
 
-    def hello(self, tasks: frozenset[str]) -> None:
+    def hello(self, tasks: frozenset[str], slots: int = 0) -> None:
         """Note that this worker is alive and what it can run; one that is retired is not counted any more."""
         if self._tenure.guest:
             return
         if self._retired:
             self._data.workers.pop(self._worker, None)
         else:
-            self._data.workers[self._worker] = (self._until(), tasks)
+            self._data.workers[self._worker] = WorkerSaid(self._until(), tasks, slots)
 
     def _until(self) -> float:
         """Until when a lease lasts that begins now."""
@@ -256,8 +256,9 @@ class MemoryLedger:
 
     async def beat(self, held: Sequence[JobRecord]) -> Beat:
         """Extend the leases."""
-        _, tasks = self._data.workers.get(self._worker, (0.0, frozenset[str]()))
-        self.hello(tasks)
+        said = self._data.workers.get(self._worker)
+        if said is not None:
+            self.hello(said.tasks, said.slots)
         mine, until = [record for record in held if self._holds(record)], self._until()
         for record in mine:
             record.lease_until = until
@@ -327,13 +328,13 @@ class MemoryLedger:
         del data.running[record.id]
         self._keep(self.rules.finish(self._state(), now, record, outcome, len(data.running)))
 
-    async def recover(self, tasks: frozenset[str]) -> Sequence[JobRecord]:
+    async def recover(self, tasks: frozenset[str], slots: int = 1) -> Sequence[JobRecord]:
         """Apply the rules to jobs whose worker is gone, or that nobody alive can run."""
-        self.hello(tasks)
+        self.hello(tasks, slots)
         data, now = self._data, self._look()
         if self._retired:
             return self._leave_behind(now)
-        alive = {name: known for name, (until, known) in data.workers.items() if until > now}
+        alive = {name: one.tasks for name, one in data.workers.items() if one.until > now}
         known = frozenset[str]().union(*alive.values())
         changed = []
         for record in [*data.running.values(), *data.waiting]:
@@ -434,7 +435,8 @@ class MemoryLedger:
     async def workers(self) -> Sequence[WorkerSeen]:
         """Those who have it open."""
         now = self.now()
-        return [WorkerSeen(name, until - now, tasks) for name, (until, tasks) in self._data.workers.items()]
+        workers = self._data.workers.items()
+        return [WorkerSeen(name, one.until - now, one.tasks, one.slots) for name, one in workers]
 
     async def cancel(self, job_id: str) -> JobState | None:
         """Cancel now if it waits, ask if it runs."""
@@ -453,6 +455,13 @@ class MemoryLedger:
         """Effective for all workers at once."""
         self._data.state = attrs.evolve(self._data.state, paused=paused)
         self._tell()
+
+    async def end_hold(self) -> bool:
+        """Effective for all workers at once."""
+        was = self._data.state
+        self._data.state = self.rules.end_hold(was, self.now())
+        self._tell()
+        return self._data.state is not was
 
     async def set_rate(self, rate: float | None) -> None:
         """Effective for all workers at once."""

@@ -21,6 +21,15 @@ class Watcher:
     ended: Callable[[str | None], None]
 
 
+@attrs.frozen
+class WorkerSaid:
+    """What is known of one of the workers: until when it is alive, what it can run, and how much at once."""
+
+    until: float
+    tasks: frozenset[str]
+    slots: int
+
+
 @attrs.define(eq=False)
 class QueueData:
     """All there is of one named queue."""
@@ -37,7 +46,7 @@ class QueueData:
     """Jobs that have expired and have yet to be told of."""
     unique: dict[str, JobRecord] = attrs.field(factory=dict)
     batches: dict[str, list[JobRecord]] = attrs.field(factory=dict)
-    workers: dict[str, tuple[float, frozenset[str]]] = attrs.field(factory=dict)
+    workers: dict[str, WorkerSaid] = attrs.field(factory=dict)
     watchers: dict[str, Watcher] = attrs.field(factory=dict)
     minutes: deque[Tally] = attrs.field(factory=lambda: deque(maxlen=KEPT))
     """What happened in minutes that are over."""

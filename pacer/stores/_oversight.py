@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
@@ -13,6 +12,7 @@ from pacer._minutes import Tally
 from pacer._overview import LOOKED_AT, Listed, Listing, Mark, Rerun, WorkerSeen, without_data
 from pacer._reruns import enqueued_again, not_rerunnable
 from pacer.protocols import Addition
+from pacer.stores._care import slots_in, tasks_in
 from pacer.stores._queue import AT_ONCE, StoredQueue
 from pacer.stores._rows import Row, decode
 from pacer.stores._seams import Workers
@@ -75,9 +75,8 @@ class Oversight:
     def workers(self) -> Sequence[WorkerSeen]:
         """Those who have the queue open."""
         now = self._queue.view.now
-        return [
-            WorkerSeen(name, until - now, frozenset(json.loads(tasks))) for name, until, tasks in self._workers.all()
-        ]
+        said = self._workers.all()
+        return [WorkerSeen(name, until - now, tasks_in(text), slots_in(text)) for name, until, text in said]
 
     # -- again -------------------------------------------------------------------------------------------------------
 

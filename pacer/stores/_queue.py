@@ -394,6 +394,15 @@ class StoredQueue:
         self.view.state = attrs.evolve(self.view.state, paused=paused)
         self.view.steered()
 
+    def end_hold(self) -> bool:
+        """Effective for all workers at once."""
+        view = self.view
+        was, view.state = view.state, self.rules.end_hold(view.state, view.now)
+        if view.state is was:
+            return False
+        view.steered()
+        return True
+
     def set_numbers(self, numbers: Mapping[str, float | None]) -> None:
         """Effective for all workers at once."""
         self.view.check_in_charge()

@@ -20,7 +20,7 @@ from pacer._rules import Rules
 from pacer._validation import not_negative, one_of, positive, seconds
 from pacer.codecs import JsonCodec
 from pacer.protocols import Codec
-from pacer.stores._care import NO_TASKS
+from pacer.stores._care import worker_text
 from pacer.stores._expiry import Expiry
 from pacer.stores._ledger import Desk, StoredLedger, check_asyncio, opened
 from pacer.stores._parts import Tenure
@@ -140,7 +140,7 @@ class _Opening:
                 return find_queue(cursor, self._tenure, store.path)
             number, now = open_queue(cursor, self._tenure, wall=clock(), takeover=self._takeover)
             # At once, so that no other can open the queue with other settings before this worker has said hello.
-            WorkerTable(cursor, number).note(self._worker, now + store.lease, NO_TASKS)
+            WorkerTable(cursor, number).note(self._worker, now + store.lease, worker_text(frozenset(), 0))
             if mirror is not None:
                 mirror.mark_stale()
             return number

@@ -116,8 +116,8 @@ class _HeldLedger:
     async def release(self, held: Sequence[JobRecord], *, begun: bool = True) -> None:
         await _held(self._ledger.release, held, begun=begun)
 
-    async def recover(self, tasks: frozenset[str]) -> Sequence[JobRecord]:
-        return await _held(self._ledger.recover, tasks)
+    async def recover(self, tasks: frozenset[str], slots: int = 1) -> Sequence[JobRecord]:
+        return await _held(self._ledger.recover, tasks, slots)
 
     async def expire(self) -> Expired:
         return await _held(self._ledger.expire)
@@ -151,6 +151,9 @@ class _HeldLedger:
 
     async def set_paused(self, paused: bool) -> None:
         await _held(self._ledger.set_paused, paused)
+
+    async def end_hold(self) -> bool:
+        return await _held(self._ledger.end_hold)
 
     async def set_rate(self, rate: float | None) -> None:
         await _held(self._ledger.set_rate, rate)

@@ -259,6 +259,7 @@ _WORDS: Mapping[type, Callable[[Any], str]] = {
     events.QueueHeld: lambda event: f"the queue is held for {event.seconds:g} s: {event.reason}",
     events.QueueRefused: lambda event: f"the queue is full: {event.jobs} refused, retry after {event.retry_after:g} s",
     events.QueuePaused: lambda event: "the queue is paused by hand",
+    events.HoldEnded: lambda event: "the hold is ended by hand",
     events.QueueResumed: lambda event: "the queue is resumed",
     events.PartMisbehaved: lambda event: f"{event.part} misbehaves: {event.problem}",
     events.StoreFailed: lambda event: f"the store fails to {event.action}: {event.error}",

@@ -244,12 +244,17 @@ async def check_tick(factory: StoreFactory) -> None:
 
 
 async def check_workers_are_seen(factory: StoreFactory) -> None:
-    """Who has the queue open is told, with what each can run and for how long it is taken to be alive."""
+    """Who has the queue open is told, with what each can run, how much, and how long it is taken to be alive."""
     async with set_up(factory) as desk:
         seen = {one.name: one for one in await desk.a.workers()}
         expect_equal(set(seen), {"a", "b"}, "each worker is named")
         expect_equal(seen["b"].tasks, TASKS, "with what it can run")
         expect(seen["b"].alive_seconds > 0, "and is alive")
+        await desk.b.recover(TASKS, 0)
+        await desk.a.beat([])
+        slots = {one.name: one.slots for one in await desk.a.workers()}
+        expect_equal(slots, {"a": 1, "b": 0}, "with how many jobs it runs at once")
+        expect_equal({one.tasks for one in await desk.b.workers()}, {TASKS}, "also one that runs none knows functions")
         desk.clock.advance(31)
         await desk.a.recover(TASKS)
         gone = [one.name for one in await desk.a.workers() if one.alive_seconds <= 0]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from pacer._job import JobState, Outcome, OutcomeKind
+from pacer.backoff import ExponentialBackoff
 from pacer.pacing import ManualPace
 from pacer.testing._expect import expect, expect_equal
 from pacer.testing._store_admission import ADMISSION_CHECKS
@@ -84,6 +85,25 @@ async def check_pause(factory: StoreFactory) -> None:
         await desk.start(desk.b, "j2")
 
 
+async def check_hold_ends(factory: StoreFactory) -> None:
+    """A hold is ended by hand, for all workers at once; failures in a row stay, and the next one holds again."""
+    async with set_up(factory, backoff=ExponentialBackoff(10, maximum=300)) as desk:
+        await desk.add("j1", "j2", "j3")
+        expect_equal(await desk.b.end_hold(), False, "there is none to end")
+        await desk.run(desk.a, "j1", FAILED)
+        expect_equal((await desk.a.claim(TASKS, 1)).next.at, desk.clock.now + 10, "failures hold the queue")
+        desk.clock.advance(1)
+        expect_equal(await desk.b.end_hold(), True, "and it tells that there was one")
+        queue = (await desk.a.snapshot()).queue
+        expect_equal(
+            (queue.hold_until, queue.failures), (desk.clock.now, 1), "it is over, and nothing else is forgotten"
+        )
+        await desk.run(desk.a, "j2", FAILED)
+        expect_equal(
+            (await desk.b.claim(TASKS, 1)).next.at, desk.clock.now + 20, "the next failure holds it for longer"
+        )
+
+
 async def check_rate(factory: StoreFactory) -> None:
     """A rate that is set holds for all workers, those that come later too; one that cannot be is refused."""
     async with set_up(factory, pacing=ManualPace(1)) as desk:
@@ -149,6 +169,7 @@ STORE_CHECKS: Sequence[StoreCheck] = (
     check_cancel_running,
     check_cancel_too_late,
     check_pause,
+    check_hold_ends,
     check_rate,
     check_batches,
     check_progress,

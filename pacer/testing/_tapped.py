@@ -208,9 +208,9 @@ class TappedLedger:
                 self._held.pop(record.id, None)
             await self._inner.release(held, begun=begun)
 
-    async def recover(self, tasks: frozenset[str]) -> Sequence[JobRecord]:
+    async def recover(self, tasks: frozenset[str], slots: int = 1) -> Sequence[JobRecord]:
         """What others have left behind."""
-        return () if self._dead else cast("Sequence[JobRecord]", await self._inner.recover(tasks))
+        return () if self._dead else cast("Sequence[JobRecord]", await self._inner.recover(tasks, slots))
 
     async def expire(self) -> Any:
         """Jobs whose time is over."""

@@ -259,6 +259,10 @@ async def cancels_the_past(ledger, job_id):
     return found
 
 
+async def holds_on(ledger):
+    return ledger._data.state.hold_until > ledger.now()
+
+
 async def goes_on(ledger, paused):
     pass
 
@@ -329,6 +333,7 @@ SABOTAGE = {
     "check_cancel_running": {"beat": tells_nobody},
     "check_cancel_too_late": {"cancel": cancels_the_past},
     "check_pause": {"set_paused": goes_on},
+    "check_hold_ends": {"end_hold": holds_on},
     "check_rate": {"set_rate": keeps_its_rate},
     "check_batches": {"batch": counts_unfinished_jobs_only},
     "check_progress": {"beat": keeps_progress_to_itself},

@@ -8,11 +8,13 @@ from every_store import MakeStore, on_every_store
 
 from pacer import (
     BoundedQueue,
+    JobFailedError,
     JobState,
     NotRetryableError,
     QueueFullError,
     Scheduler,
     TakenOverError,
+    Throttled,
     UnknownJobError,
     UnknownQueueError,
     call,
@@ -293,3 +295,59 @@ async def test_a_job_that_waits_again_and_is_dropped_for_the_next_is_told_of_in_
         await scheduler.retry_all(JobState.DROPPED)
         told = [(type(one).__name__, one.job_id) for one in recorder.events[before:] if hasattr(one, "job_id")]
     assert told.index(("JobRetried", "2")) < told.index(("JobDropped", "2"))
+
+
+# -- holds -----------------------------------------------------------------------------------------------------------
+
+
+@on_every_store
+async def test_a_hold_that_a_person_ends_is_over_for_all_workers_and_what_waits_starts(make: MakeStore) -> None:
+    upstream, recorder = Upstream(), Recorder()
+    settings = {"backoff": ExponentialBackoff(300), "observers": (recorder,)}
+    async with make_scheduler(make, upstream, **settings) as scheduler:
+        assert not await scheduler.end_hold()
+        failed = await scheduler.enqueue(upstream.work, 1)
+        await scheduler.enqueue(upstream.work, 2)
+        with pytest.raises(JobFailedError):
+            await scheduler.wait(failed)
+        await anyio.sleep(8)
+        assert (await scheduler.status()).hold_seconds > 200
+        upstream.broken = False
+        async with make_scheduler(make, upstream, guest=True, **settings) as guest:
+            assert await guest.end_hold()
+        assert await scheduler.drain(timeout=60)
+    assert [number for number, _ in upstream.starts] == [1, 2]
+    assert upstream.starts[1][1] < 60
+    assert len(recorder.of(events.HoldEnded)) == 1
+
+
+@on_every_store
+async def test_a_hold_that_the_upstream_asked_for_can_be_ended_too(make: MakeStore) -> None:
+    scheduler, runs = Scheduler(store=make(), observers=()), list[float]()
+
+    @scheduler.task(name="ask")
+    async def ask() -> None:
+        runs.append(anyio.current_time())
+        if len(runs) == 1:
+            raise Throttled(retry_after=1000)
+
+    began = anyio.current_time()
+    async with scheduler:
+        receipt = await scheduler.enqueue(ask)
+        with anyio.move_on_after(5):
+            await scheduler.wait(receipt)
+        assert await scheduler.end_hold()
+        await scheduler.wait(receipt)
+    assert len(runs) == 2
+    assert runs[1] - began < 100
+
+
+@on_every_store
+async def test_a_worker_without_slots_is_seen_as_one_that_runs_nothing(make: MakeStore) -> None:
+    upstream = Upstream()
+    async with make_scheduler(make, upstream, worker_concurrency=0) as scheduler:
+        receipt = await scheduler.enqueue(upstream.work, 1)
+        assert [(one.slots, set(one.tasks)) for one in await scheduler.workers()] == [(0, {"work"})]
+        assert (await scheduler.explain(receipt.job_id)).reason == "no worker is there that can run work"
+    async with make_scheduler(make, upstream, concurrency=5, worker_concurrency=3) as scheduler:
+        assert [one.slots for one in await scheduler.workers() if one.alive_seconds > 0] == [3]
