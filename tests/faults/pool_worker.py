@@ -43,6 +43,12 @@ CONCURRENCY = 10
 LEASE = 0.6
 POLL = 0.05
 CAPACITY = 30
+LATE = (
+    "anyio._backends._asyncio",
+    "psycopg",
+    "redis",
+    *(f"pacer.stores.{one}" for one in ("postgres", "redis", "sqlite")),
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -278,6 +284,6 @@ def _fork(plan: Plan) -> int:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent))
-    for module in ("psycopg", "redis", "pacer.stores.sqlite"):  # which each worker need not import then
+    for module in LATE:  # which each worker need not import then
         importlib.import_module(module)
     main()
