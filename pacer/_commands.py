@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 import pacer
-from pacer._cli import missing
+from pacer._extras import ExtraMissingError, needed
 
 # Where each is, in the order in which they are listed. A command is imported when it is run, or its help is wanted:
 # `pacer status` need not wait for the simulation.
@@ -29,6 +29,7 @@ _COMMANDS: Final[Mapping[str, str]] = {
     "retry": "pacer._operate._retry:retry",
     "pause": "pacer._operate._pause:pause",
     "resume": "pacer._operate._pause:resume",
+    "end-hold": "pacer._operate._hold:end_hold",
     "set": "pacer._operate._set:set_numbers",
     "worker": "pacer._work._command:worker",
     "migrate": "pacer._work._migrate:migrate",
@@ -37,7 +38,7 @@ _COMMANDS: Final[Mapping[str, str]] = {
 }
 _PANELS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("status", "jobs", "job", "top", "export", "doctor"), "Look"),
-    **dict.fromkeys(("enqueue", "cancel", "retry", "pause", "resume", "set"), "Steer"),
+    **dict.fromkeys(("enqueue", "cancel", "retry", "pause", "resume", "end-hold", "set"), "Steer"),
     **dict.fromkeys(("worker", "migrate"), "Run jobs"),
     **dict.fromkeys(("demo", "compare", "simulate"), "Try things out"),
 }
@@ -127,12 +128,13 @@ def demo(
     broken off, even by a kill, goes on at the next start.
     """
     try:
-        from rich.console import Console  # noqa: PLC0415 - the demo extra may be missing
+        with needed("demo"):
+            from rich.console import Console  # noqa: PLC0415 - the extra may be missing
 
-        from pacer.demo._run import Options, run_demo  # noqa: PLC0415
-        from pacer.demo._servers import DemoError  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        typer.echo(missing(error, "demo"), err=True)
+            from pacer.demo._run import Options, run_demo  # noqa: PLC0415
+            from pacer.demo._servers import DemoError  # noqa: PLC0415
+    except ExtraMissingError as error:
+        typer.echo(f"pacer: {error}", err=True)
         raise typer.Exit(1) from None
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     options = Options(port=port, upstream_port=upstream_port, once=once, fast=fast, db=db)

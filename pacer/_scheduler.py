@@ -256,7 +256,7 @@ class Scheduler(Asking, Steering):
 
         Raises:
             ValueError: A value that cannot be; the message names it.
-            ImportError: `cron` without the package for it.
+            ModuleNotFoundError: `cron` without the extra for it.
             AlreadyRunningError: The scheduler runs.
         """
         if self._block is not None:

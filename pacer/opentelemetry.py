@@ -15,12 +15,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import attrs
-from opentelemetry import context, propagate, trace
-from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer, TracerProvider
 
 from pacer import __version__, events
+from pacer._extras import needed
 from pacer.protocols import JobFacts
+
+with needed("opentelemetry"):
+    from opentelemetry import context, propagate, trace
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer, TracerProvider
 
 __all__ = ["Tracing"]
 

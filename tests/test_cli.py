@@ -9,7 +9,6 @@ import sys
 import pytest
 
 import pacer
-from pacer._cli import missing
 
 # A python in which these packages are not installed.
 WITHOUT = """
@@ -60,13 +59,6 @@ def test_without_the_demo_extra_one_line_says_what_to_install(package: str) -> N
     assert done.stderr == (
         f"pacer: the package {package!r} is missing; install it with: pip install 'pacer-scheduler[demo]'\n"
     )
-
-
-@pytest.mark.parametrize("name", ["pacer.demo._gone", None])
-def test_a_missing_module_of_our_own_is_not_hidden(name: str | None) -> None:
-    error = ModuleNotFoundError("gone", name=name)
-    with pytest.raises(ModuleNotFoundError):
-        missing(error, "demo")
 
 
 def test_an_impossible_port_is_refused() -> None:

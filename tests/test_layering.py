@@ -18,7 +18,7 @@ ROOT = Path(pacer.__file__).parent
 
 # From the bottom up. A module may import what stands in its own layer or below.
 LAYERS = {
-    "settings": ["_validation"],
+    "settings": ["_extras", "_validation"],
     "values": ["_errors", "_durations", "_job", "_minutes", "_overview", "_reruns", "_snapshot"],
     "seams": ["protocols", "events"],
     "upstream": ["_upstream"],
@@ -29,6 +29,7 @@ LAYERS = {
         "",  # the package itself: the public names
         "_arrivals",
         "_asking",
+        "_claims",
         "_context",
         "_intake",
         "_logging",
@@ -40,10 +41,12 @@ LAYERS = {
         "_runner",
         "_scheduler",
         "_session",
+        "_settler",
         "_signals",
         "_steering",
         "_tasks",
         "_transactional",
+        "_troubles",
         "_upcoming",
         "_views",
         "_worker",
@@ -129,10 +132,16 @@ def run_time_nodes(tree: ast.AST) -> Iterator[ast.AST]:
         yield from run_time_nodes(node)
 
 
+def loading_nodes(tree: ast.Module) -> Iterator[ast.stmt]:
+    """The statements that are run when a module is loaded, those within `with needed(...)` too."""
+    for node in tree.body:
+        yield from node.body if isinstance(node, ast.With) else [node]
+
+
 def imports(tree: ast.Module, *, when_loaded: bool = False) -> set[str]:
     """The modules of pacer that a module imports when it is loaded or run, by their names below `pacer`."""
     found = set()
-    for node in tree.body if when_loaded else run_time_nodes(tree):
+    for node in loading_nodes(tree) if when_loaded else run_time_nodes(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

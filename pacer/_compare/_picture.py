@@ -9,6 +9,7 @@ from typing import Final
 from pacer._compare._comparison import Comparison
 from pacer._compare._errors import ConfigError
 from pacer._compare._run import Trial
+from pacer._extras import ExtraMissingError, needed
 
 KINDS: Final = ("png", "svg", "html")
 _KEY: Final = "--plot"
@@ -20,9 +21,10 @@ def check_target(path: Path) -> None:
         suffix = path.suffix or "no suffix"
         raise ConfigError(_KEY, f"{path} has {suffix}; choices: {', '.join('.' + kind for kind in KINDS)}")
     try:
-        import matplotlib  # noqa: F401, PLC0415 - it may be missing
-    except ModuleNotFoundError as error:
-        raise ConfigError(_KEY, f"needs {error.name}; install it with: pip install 'pacer-scheduler[plot]'") from error
+        with needed("plot"):
+            import matplotlib  # noqa: F401, PLC0415 - it may be missing
+    except ExtraMissingError as error:
+        raise ConfigError(_KEY, str(error)) from error
     there = path.exists()
     try:
         with path.open("ab"):

@@ -12,7 +12,7 @@ import anyio
 import attrs
 
 from pacer import Scheduler
-from pacer._cli import missing
+from pacer._extras import ExtraMissingError
 from pacer._operate._errors import USAGE, OperateError
 from pacer._operate._recipe import Recipe
 from pacer._overview import QueueInfo
@@ -151,8 +151,8 @@ def store_of(target: Target) -> Store:
     try:
         url = StoreUrl.parse(target.store)
         return url.store(**_settings(url, target.within))
-    except ModuleNotFoundError as error:
-        raise OperateError(missing(error, StoreUrl.parse(target.store).kind.extra).removeprefix("pacer: ")) from None
+    except ExtraMissingError as error:
+        raise OperateError(str(error)) from None
     except ValueError as error:
         raise OperateError(str(error), USAGE) from None
 

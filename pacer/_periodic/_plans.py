@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
+from pacer._extras import needed
 from pacer._validation import seconds
 from pacer.protocols import Ledger
 
@@ -154,11 +155,8 @@ class Cron:
                 yield at
 
     def _simulated(self, start: datetime) -> CronSim:
-        try:
-            from cronsim import CronSim, CronSimError  # noqa: PLC0415 - an extra
-        except ImportError:
-            msg = "every: cron= needs the package cronsim; install it with pip install 'pacer-scheduler[cron]'"
-            raise ImportError(msg) from None
+        with needed("cron"):
+            from cronsim import CronSim, CronSimError  # noqa: PLC0415 - it may be missing
         try:
             return CronSim(self.expression, start)
         except CronSimError as error:

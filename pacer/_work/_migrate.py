@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from pacer import StoreError, StoreUnavailableError
-from pacer._cli import missing
+from pacer._extras import ExtraMissingError
 from pacer._work._errors import CANNOT_START, STORE_AWAY, USAGE, WorkError
 from pacer.stores._from_url import StoreUrl
 from pacer.stores._sqlite_errors import store_error
@@ -95,8 +95,8 @@ def _file(path: Path) -> str:
 def _postgres(url: StoreUrl, schema: str | None, *, print_sql: bool) -> list[str]:
     try:
         postgres: Any = importlib.import_module(url.kind.module)
-    except ModuleNotFoundError as error:
-        raise WorkError(missing(error, url.kind.extra).removeprefix("pacer: ")) from None
+    except ExtraMissingError as error:
+        raise WorkError(str(error)) from None
     where = {} if schema is None else {"schema": schema}
     try:
         if print_sql:

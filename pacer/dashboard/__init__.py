@@ -5,6 +5,9 @@
 Needs the `fastapi` extra.
 """
 
-from pacer.dashboard._app import dashboard as dashboard
+from pacer import _extras
+
+with _extras.needed("fastapi"):
+    from pacer.dashboard._app import dashboard as dashboard
 
 __all__ = ["dashboard"]

@@ -13,19 +13,23 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import attrs
-from fastapi import FastAPI
 
 from pacer import BoundedQueue, Scheduler, current_job
+from pacer._extras import needed
 from pacer.backoff import ExponentialBackoff
-from pacer.dashboard import dashboard
-from pacer.demo._chat import ChatService, analyse
-from pacer.demo._jobs import JobTable
-from pacer.demo._local import at_this_machine
-from pacer.demo._routes import intake_routes, view_routes
 from pacer.estimators import MovingAverage
-from pacer.fastapi import install_error_handlers, lifespan, queue_router
 from pacer.pacing import FixedPause
 from pacer.stores.sqlite import SqliteStore, StatusMirror
+
+with needed("demo"):
+    from fastapi import FastAPI
+
+    from pacer.dashboard import dashboard
+    from pacer.demo._chat import ChatService, analyse
+    from pacer.demo._jobs import JobTable
+    from pacer.demo._local import at_this_machine
+    from pacer.demo._routes import intake_routes, view_routes
+    from pacer.fastapi import install_error_handlers, lifespan, queue_router
 
 __all__ = ["Settings", "create_app", "make_scheduler"]
 

@@ -18,13 +18,16 @@ from typing import Annotated, Literal
 
 import anyio
 import attrs
-from fastapi import APIRouter, FastAPI, Header, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel
 
+from pacer._extras import needed
 from pacer.demo._analysis import analyse, count_tokens
 from pacer.demo._limits import Limits, Refusal, SlidingLog
+
+with needed("demo"):
+    from fastapi import APIRouter, FastAPI, Header, Request, Response
+    from fastapi.exceptions import RequestValidationError
+    from fastapi.responses import JSONResponse
+    from pydantic import BaseModel
 
 __all__ = ["Limits", "create_upstream"]
 

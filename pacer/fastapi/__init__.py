@@ -8,17 +8,20 @@
 Needs the `fastapi` extra.
 """
 
-from pacer.fastapi._lifespan import SchedulerDep as SchedulerDep
-from pacer.fastapi._lifespan import get_scheduler as get_scheduler
-from pacer.fastapi._lifespan import lifespan as lifespan
-from pacer.fastapi._models import EstimateView as EstimateView
-from pacer.fastapi._models import JobView as JobView
-from pacer.fastapi._models import ReceiptView as ReceiptView
-from pacer.fastapi._models import StatusView as StatusView
-from pacer.fastapi._problems import Problem as Problem
-from pacer.fastapi._problems import install_error_handlers as install_error_handlers
-from pacer.fastapi._problems import problem_responses as problem_responses
-from pacer.fastapi._router import queue_router as queue_router
+from pacer import _extras
+
+with _extras.needed("fastapi"):
+    from pacer.fastapi._lifespan import SchedulerDep as SchedulerDep
+    from pacer.fastapi._lifespan import get_scheduler as get_scheduler
+    from pacer.fastapi._lifespan import lifespan as lifespan
+    from pacer.fastapi._models import EstimateView as EstimateView
+    from pacer.fastapi._models import JobView as JobView
+    from pacer.fastapi._models import ReceiptView as ReceiptView
+    from pacer.fastapi._models import StatusView as StatusView
+    from pacer.fastapi._problems import Problem as Problem
+    from pacer.fastapi._problems import install_error_handlers as install_error_handlers
+    from pacer.fastapi._problems import problem_responses as problem_responses
+    from pacer.fastapi._router import queue_router as queue_router
 
 __all__ = [
     "EstimateView",

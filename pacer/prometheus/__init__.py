@@ -10,6 +10,9 @@ for all processes. Labels are the queue and the task, never a job.
 Needs the `prometheus` extra.
 """
 
-from pacer.prometheus._metrics import Metrics as Metrics
+from pacer import _extras
+
+with _extras.needed("prometheus"):
+    from pacer.prometheus._metrics import Metrics as Metrics
 
 __all__ = ["Metrics"]

@@ -25,18 +25,16 @@ class Kind:
         name: What people call it.
         module: Where its store is; importing it needs the driver.
         store: The store's class.
-        extra: What installs the driver; empty if pacer itself does.
     """
 
     name: str
     module: str
     store: str
-    extra: str = ""
 
 
 _SQLITE: Final = Kind("SQLite", "pacer.stores.sqlite", "SqliteStore")
-_POSTGRES: Final = Kind("PostgreSQL", "pacer.stores.postgres", "PostgresStore", "postgres")
-_REDIS: Final = Kind("Redis", "pacer.stores.redis", "RedisStore", "redis")
+_POSTGRES: Final = Kind("PostgreSQL", "pacer.stores.postgres", "PostgresStore")
+_REDIS: Final = Kind("Redis", "pacer.stores.redis", "RedisStore")
 _KINDS: Final = {
     "sqlite": _SQLITE,
     "postgresql": _POSTGRES,
@@ -85,7 +83,7 @@ class StoreUrl:
         """The store, with these settings.
 
         Raises:
-            ModuleNotFoundError: The driver is not installed; `kind.extra` says what to install.
+            ModuleNotFoundError: The driver is not installed; the message says what to install.
         """
         store: Store = getattr(importlib.import_module(self.kind.module), self.kind.store)(self.location, **settings)
         return store

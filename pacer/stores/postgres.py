@@ -7,24 +7,28 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import attrs
-import psycopg
 
+from pacer._extras import needed
 from pacer._overview import QueueInfo
 from pacer._rules import Rules
 from pacer._validation import not_negative, positive, seconds, whole
 from pacer.codecs import JsonCodec
 from pacer.protocols import Codec
 from pacer.stores._ledger import StoredLedger, check_asyncio
-from pacer.stores._postgres._backend import PostgresBackend, channel_of
-from pacer.stores._postgres._migrate import bring_up_to_date, migration_sql
-from pacer.stores._postgres._notices import PostgresNotices
-from pacer.stores._postgres._privileges import grants_advice
-from pacer.stores._postgres._queues import queues_in
-from pacer.stores._postgres._session import Session
-from pacer.stores._postgres._stage import PostgresDoor
-from pacer.stores._postgres._target import Target, dsn_text, redacted
 from pacer.stores._server._limited import LimitedCodec
 from pacer.stores._server._opening import opened_on_server
+
+with needed("postgres"):
+    import psycopg
+
+    from pacer.stores._postgres._backend import PostgresBackend, channel_of
+    from pacer.stores._postgres._migrate import bring_up_to_date, migration_sql
+    from pacer.stores._postgres._notices import PostgresNotices
+    from pacer.stores._postgres._privileges import grants_advice
+    from pacer.stores._postgres._queues import queues_in
+    from pacer.stores._postgres._session import Session
+    from pacer.stores._postgres._stage import PostgresDoor
+    from pacer.stores._postgres._target import Target, dsn_text, redacted
 
 __all__ = ["PostgresStore", "migrate", "migration_sql"]
 

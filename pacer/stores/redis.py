@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import attrs
 
+from pacer._extras import needed
 from pacer._overview import QueueInfo
 from pacer._rules import Rules
 from pacer._validation import not_negative, positive, seconds, whole
@@ -15,13 +16,15 @@ from pacer.codecs import JsonCodec
 from pacer.protocols import Codec
 from pacer.stores._from_url import redacted
 from pacer.stores._ledger import StoredLedger, check_asyncio
-from pacer.stores._redis._backend import RedisBackend
-from pacer.stores._redis._keys import Keys
-from pacer.stores._redis._notices import RedisNotices
-from pacer.stores._redis._queues import queues_on
-from pacer.stores._redis._wire import Wire, check_url
 from pacer.stores._server._limited import LimitedCodec
 from pacer.stores._server._opening import opened_on_server
+
+with needed("redis"):
+    from pacer.stores._redis._backend import RedisBackend
+    from pacer.stores._redis._keys import Keys
+    from pacer.stores._redis._notices import RedisNotices
+    from pacer.stores._redis._queues import queues_on
+    from pacer.stores._redis._wire import Wire, check_url
 
 __all__ = ["RedisStore"]
 

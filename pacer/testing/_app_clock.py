@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import attrs
 from typing_extensions import TypeVarTuple, Unpack
 
+from pacer._extras import needed
 from pacer._validation import seconds as as_seconds
 from pacer.testing._virtual import VirtualTimeError, VirtualTimeLoop
 
@@ -52,7 +53,8 @@ class AppClock:
             app: The ASGI application.
             **options: Of `TestClient`.
         """
-        from starlette.testclient import TestClient  # noqa: PLC0415 - Starlette is optional
+        with needed("fastapi"):
+            from starlette.testclient import TestClient  # noqa: PLC0415 - it may be missing
 
         return TestClient(self.wrap(app), backend_options=self.backend_options, **options)
 

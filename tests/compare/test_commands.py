@@ -226,7 +226,8 @@ main()
     done = subprocess.run([*command, "--plot", "a.png"], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == (
-        "pacer compare: --plot: needs matplotlib; install it with: pip install 'pacer-scheduler[plot]'\n"
+        "pacer compare: --plot: the package 'matplotlib' is missing; "
+        "install it with: pip install 'pacer-scheduler[plot]'\n"
     )
     assert not (tmp_path / "a.png").exists()
     assert subprocess.run(command, capture_output=True, check=False, cwd=tmp_path).returncode == 0
