@@ -155,7 +155,7 @@ class Intake:
             await self._forget_unless_added(calls)
             raise
         finally:
-            worker.report_faults()
+            worker.troubles.report_faults()
         if calls:
             created = {id(added.record) for added in addition.jobs if added.created}
             self._forget_calls(local for local in calls if id(local.record) not in created)

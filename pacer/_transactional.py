@@ -69,7 +69,7 @@ class StagedIntake:
             worker.announce(events.QueueRefused(now, len(records), error.capacity, error.retry_after))
             raise
         finally:
-            worker.report_faults()
+            worker.troubles.report_faults()
         return addition
 
 

@@ -20,7 +20,7 @@ from pacer._intake import Intake
 from pacer._job import JobRecord
 from pacer._periodic._timetable import Schedule
 from pacer._runner import one_line
-from pacer._worker import STORE_RETRY
+from pacer._troubles import STORE_RETRY
 
 # A time that is longer ago than this has been missed.
 GRACE = 60.0
@@ -110,7 +110,7 @@ class Ticker:
             except TakenOverError:
                 return  # whoever took it over enqueues them
             except Exception as error:
-                worker.store_failed("tick", error)
+                worker.troubles.store_failed("tick", error)
                 wait = STORE_RETRY
             if self._full and worker.ledger.poll is not None:
                 wait = min(wait, worker.ledger.poll)
@@ -166,7 +166,7 @@ class Ticker:
                 worker.announce(events.QueueRefused(worker.ledger.now(), 1, error.capacity, error.retry_after))
             return False
         finally:
-            worker.report_faults()
+            worker.troubles.report_faults()
         place.refused = None
         place.move(step.at if done else None)  # if not, somebody else has done it
         if done and missed is not None:
