@@ -93,7 +93,8 @@ async def test_a_job_whose_key_is_at_its_limit_says_so_while_others_may_start(ma
 async def test_a_job_that_nobody_can_run_says_so(make: MakeStore) -> None:
     async with make_scheduler(make, worker_concurrency=0) as scheduler:
         await scheduler.options(job_id="job").enqueue(analyse, 1)
-        assert (await scheduler.explain("job")).reason == ""  # it says that it knows the function
+        # The one worker knows the function, and runs nothing.
+        assert (await scheduler.explain("job")).reason == "no worker is there that can run analyse"
         seen = await scheduler.workers()
     assert [one.tasks for one in seen] == [frozenset({"analyse"})]
 
