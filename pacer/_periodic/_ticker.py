@@ -21,6 +21,7 @@ from pacer._job import JobRecord
 from pacer._periodic._timetable import Schedule
 from pacer._runner import one_line
 from pacer._troubles import STORE_RETRY
+from pacer.protocols import Ledger
 
 # A time that is longer ago than this has been missed.
 GRACE = 60.0
@@ -29,6 +30,10 @@ MOST_MADE_UP = 1000
 # The wall clock may be set, and timers are late.
 LONGEST_SLEEP = 60.0
 LEAST_SLEEP = 0.001
+# A last time that is further ahead than this was on a clock that was wrong, or it is this one which is; if it stays
+# there for so long, it was that one.
+AHEAD = 86_400.0
+SETTLED = 3600.0
 
 
 @attrs.frozen
@@ -73,9 +78,20 @@ class _Place:
     next: float = -math.inf
     refused: float | None = None
     """The time for which the queue had no room when it was tried first."""
+    ahead_since: float | None = None
+    """Since when its last time has been far ahead, on the store's clock."""
 
     def move(self, last: float | None) -> None:
         self.last, self.next = last, -math.inf if last is None else self.schedule.plan.next(last)
+
+    def stays_ahead(self, ledger: Ledger) -> bool:
+        """Whether its last time has been far ahead for long: that of a clock which was wrong then, and is not now."""
+        now = ledger.now()
+        if self.last is None or self.last <= self.schedule.plan.now(ledger) + AHEAD:
+            self.ahead_since = None
+        elif self.ahead_since is None:
+            self.ahead_since = now
+        return self.ahead_since is not None and now - self.ahead_since >= SETTLED
 
 
 @attrs.define(eq=False)
@@ -124,7 +140,7 @@ class Ticker:
         wait = LONGEST_SLEEP
         for place in self._places:
             plan = place.schedule.plan
-            if place.next <= plan.now(ledger):
+            if place.next <= plan.now(ledger) or place.stays_ahead(ledger):
                 if ticks is None:
                     ticks = (await ledger.snapshot(0)).queue.ticks
                 place.move(ticks.get(place.schedule.key))
@@ -136,15 +152,24 @@ class Ticker:
 
     async def _catch_up(self, place: _Place) -> None:
         ledger, plan = self._intake.worker.ledger, place.schedule.plan
-        if place.last is None:
-            # From now on: its first time is the next one.
-            now = round(plan.now(ledger), 6)
-            place.move(now if await self._intake.tick(place.schedule.key, None, now, []) else None)
+        if place.last is None or place.stays_ahead(ledger):
+            await self._begin(place)
             return
         for step in steps(place.schedule, place.last, plan.now(ledger)):
             await anyio.lowlevel.checkpoint()  # there may be many
             if not await self._take(place, step):
                 return
+
+    async def _begin(self, place: _Place) -> None:
+        """From now on: its first time is the next one."""
+        worker, schedule, last = self._intake.worker, place.schedule, place.last
+        now = round(schedule.plan.now(worker.ledger), 6)
+        done = await self._intake.tick(schedule.key, last, now, [])
+        place.move(now if done else None)
+        if done and last is not None:
+            was = schedule.said(schedule.plan.utc(worker.ledger, last))
+            problem = f"{was} is far ahead of the clock, which was wrong then; it begins anew"
+            worker.announce(events.PartMisbehaved(worker.ledger.now(), f"schedule {schedule.name}", "last", problem))
 
     async def _take(self, place: _Place, step: Step) -> bool:
         """Whether it is done, and was done here."""

@@ -44,7 +44,11 @@ class Schedule:
 
     def job_id(self, at: datetime) -> str:
         """The job for this time: a name for people, which there cannot be twice."""
-        return f"every:{self.name}:{at.replace(tzinfo=None).isoformat(timespec=self.plan.timespec)}Z"
+        return f"every:{self.name}:{self.said(at)}"
+
+    def said(self, at: datetime) -> str:
+        """One of its times."""
+        return f"{at.replace(tzinfo=None).isoformat(timespec=self.plan.timespec)}Z"
 
     def seen(self, ledger: Ledger, last: float | None) -> PeriodicJob:
         """For people, with the last of its times."""

@@ -32,7 +32,7 @@ class VirtualLedger(MemoryLedger):
         """On a queue that has never run a job."""
         tenure = Tenure("simulation", rules)
         data = QueueData(rules.initial(), tenure.text)
-        ledger = cls(data, rules.on_clock(epoch), tenure, _WORKER, now, epoch, None, 0)
+        ledger = cls(data, rules.on_clock(epoch), tenure, _WORKER, now, lambda: epoch + now(), epoch, None, 0)
         ledger.hello(_TASKS)
         return ledger
 

@@ -80,7 +80,7 @@ class MemoryStore:
             data.state, data.parts = begin_anew_where_changed(data.state, data.parts, rules), tenure.text
         epoch = self._wall() - clock()
         on_clock = rules.on_clock(epoch)
-        ledger = MemoryLedger(data, on_clock, tenure, worker, clock, epoch, self.lease, self.keep_finished)
+        ledger = MemoryLedger(data, on_clock, tenure, worker, clock, self._wall, epoch, self.lease, self.keep_finished)
         ledger.hello(frozenset())
         try:
             yield ledger

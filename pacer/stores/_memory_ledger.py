@@ -23,6 +23,8 @@ from pacer.stores._memory_queue import QueueData, Watcher, WorkerSaid
 from pacer.stores._parts import LEFT_BEHIND, Tenure, begin_anew_where_changed, keep_what_changed
 
 _EMPTY = When(math.inf, on_event=True, reason="nothing waits")
+# By so much the clock on the wall may run ahead of this one's before the machine is taken to have slept.
+_SLEPT = 60.0
 
 
 @attrs.define(eq=False)
@@ -35,7 +37,9 @@ class MemoryLedger:
     _tenure: Tenure
     _worker: str
     now: Callable[[], float]
+    _wall: Callable[[], float]
     _epoch: float
+    """What the clock on the wall showed when this one's was 0."""
     _lease: float | None
     _keep_finished: int
 
@@ -75,7 +79,14 @@ class MemoryLedger:
 
     def utc(self, at: float) -> datetime:
         """The wall clock's time when this ledger's clock showed `at`."""
+        self._look_at_the_wall()
         return datetime.fromtimestamp(self._epoch + at, UTC)
+
+    def _look_at_the_wall(self) -> None:
+        """An event loop's clock stands still while the machine sleeps. In virtual time it runs ahead, and may."""
+        epoch = self._wall() - self.now()
+        if epoch > self._epoch + _SLEPT:
+            self._epoch, self._given = epoch, self._tenure.rules.on_clock(epoch)
 
     def goodbye(self) -> None:
         """It leaves."""
@@ -205,6 +216,7 @@ class MemoryLedger:
     async def claim(self, tasks: frozenset[str], limit: int) -> Claimed:
         """Take jobs from the front, as far as the rules let them start now."""
         self._check_in_charge()
+        self._look_at_the_wall()
         now = self._look()
         jobs: list[JobRecord] = []
         upcoming, before = _EMPTY, len(self._data.waiting)
