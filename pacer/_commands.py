@@ -29,6 +29,7 @@ _COMMANDS: Final[Mapping[str, str]] = {
     "retry": "pacer._operate._retry:retry",
     "pause": "pacer._operate._pause:pause",
     "resume": "pacer._operate._pause:resume",
+    "end-hold": "pacer._operate._hold:end_hold",
     "set": "pacer._operate._set:set_numbers",
     "worker": "pacer._work._command:worker",
     "migrate": "pacer._work._migrate:migrate",
@@ -37,7 +38,7 @@ _COMMANDS: Final[Mapping[str, str]] = {
 }
 _PANELS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("status", "jobs", "job", "top", "export", "doctor"), "Look"),
-    **dict.fromkeys(("enqueue", "cancel", "retry", "pause", "resume", "set"), "Steer"),
+    **dict.fromkeys(("enqueue", "cancel", "retry", "pause", "resume", "end-hold", "set"), "Steer"),
     **dict.fromkeys(("worker", "migrate"), "Run jobs"),
     **dict.fromkeys(("demo", "compare", "simulate"), "Try things out"),
 }

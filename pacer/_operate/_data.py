@@ -42,7 +42,12 @@ def estimate_data(estimate: Estimate | None) -> dict[str, float] | None:
 
 def worker_data(worker: WorkerSeen) -> dict[str, Any]:
     """One of those who have the queue open."""
-    return {"name": worker.name, "alive_seconds": worker.alive_seconds, "tasks": sorted(worker.tasks)}
+    return {
+        "name": worker.name,
+        "alive_seconds": worker.alive_seconds,
+        "slots": worker.slots,
+        "tasks": sorted(worker.tasks),
+    }
 
 
 def _time(at: datetime | None) -> str | None:

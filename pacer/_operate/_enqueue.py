@@ -15,6 +15,7 @@ from pacer._operate._completion import complete_task
 from pacer._operate._data import estimate_data
 from pacer._operate._errors import USAGE, OperateError, exit_codes
 from pacer._operate._options import AppOption, JsonOption, QueueOption, StoreUrlOption, WithinOption, YesOption
+from pacer._operate._state import able
 from pacer._operate._sure import make_sure
 from pacer._operate._target import Guest, Target, visit
 from pacer._operate._text import clean, estimate_text, say, say_json
@@ -83,12 +84,13 @@ def enqueue(
 
 async def _unknown(guest: Guest, task: str, *, yes: bool) -> str:
     """What to say if nobody who is there can run it. Raises OperateError: it is not wanted then."""
-    there = [one for one in await guest.scheduler.workers() if one.alive_seconds > 0 and one.tasks]
-    known = sorted({name for one in there for name in one.tasks})
-    if not there:
-        return f"no worker is there now: the job waits for one that knows {clean(task)}"
-    if task in known:
+    seen = [one for one in await guest.scheduler.workers() if one.alive_seconds > 0 and one.tasks]
+    workers = able(seen)
+    if any(task in one.tasks for one in workers):
         return ""
+    if not workers or any(task in one.tasks for one in seen):  # processes that run no jobs keep those that they know
+        return f"no worker is there now that knows {clean(task)}: the job waits for one"
+    known = sorted({name for one in seen for name in one.tasks})
     names = ", ".join(map(clean, known))
     make_sure(f"No worker knows {clean(task)} (they know {names}), so the job becomes stale. Do it?", yes=yes)
     return f"no worker that is there knows {clean(task)}; they know {names}"

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from pacer import Job, JobState, Minute, Upcoming
 from pacer._operate._jobs import about, ago
-from pacer._operate._state import state_of
+from pacer._operate._state import able, state_of
 from pacer._operate._status import Overview, overview
 from pacer._operate._target import Guest
 from pacer._operate._text import cell, clean, count_text, estimate_text, number_text
@@ -92,12 +92,11 @@ def _figures(look: Look) -> str:
     kept = ", ".join(
         f"{seen.tally[state]} {state}" for state in (JobState.STALE, JobState.DEAD) if seen.tally.get(state)
     )
-    workers = sum(one.alive_seconds > 0 and bool(one.tasks) for one in seen.workers)
     figures = [
         clean(seen.queue),
         f"{status.pending} waiting" if "queue" in seen.unknown else f"{status.pending} of {status.capacity} waiting",
         f"{status.running} running",
-        count_text(workers, "worker"),
+        count_text(len(able(seen.workers)), "worker"),
         f"{status.succeeded} succeeded, {status.failed} failed so far",
         kept,
     ]

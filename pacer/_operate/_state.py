@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 import attrs
 
 from pacer import Status
 from pacer._operate._text import clean, count_text, seconds_text
 from pacer.protocols import WorkerSeen
+
+_WHEN_HELD: Final = "it ends by itself; pacer end-hold: now, if you know that the upstream works again"
 
 
 @attrs.frozen
@@ -20,12 +23,19 @@ class State:
         text: The same for people, with the reason.
         seconds: How much longer it lasts; None if no time can be named.
         good: Whether it is as it should be.
+        advice: What a person may do about it; empty if there is nothing to do.
     """
 
     name: str
     text: str
     seconds: float | None = None
     good: bool = True
+    advice: str = ""
+
+
+def able(workers: Iterable[WorkerSeen]) -> list[WorkerSeen]:
+    """Those who are there, run jobs, and have functions to run."""
+    return [one for one in workers if one.alive_seconds > 0 and one.slots and one.tasks]
 
 
 def state_of(status: Status, workers: Sequence[WorkerSeen], *, certain: bool) -> State:
@@ -38,17 +48,19 @@ def state_of(status: Status, workers: Sequence[WorkerSeen], *, certain: bool) ->
     """
     running = f"; {count_text(status.running, 'job')} still running" if status.running else ""
     if status.paused:
-        return State("paused", f"paused by hand{running}", good=False)
+        return State("paused", f"paused by hand{running}", good=False, advice="pacer resume: jobs start again")
     if status.hold_seconds > 0:
         reason, left = clean(status.hold_reason) or "nobody says why", seconds_text(status.hold_seconds)
-        return State("held", f"held: {reason}, {left} left{running}", status.hold_seconds, good=False)
+        text = f"held: {reason}, {left} left{running}"
+        return State("held", text, status.hold_seconds, good=False, advice=_WHEN_HELD)
     return _waiting(status, workers, certain=certain) if status.pending else _empty(status)
 
 
 def _waiting(status: Status, workers: Sequence[WorkerSeen], *, certain: bool) -> State:
-    if not any(one.alive_seconds > 0 and one.tasks for one in workers):
+    if not able(workers):
         waiting = count_text(status.pending, "job waits", "jobs wait")
-        return State("unattended", f"no worker: {waiting}, and nobody is there to run them", good=False)
+        text = f"no worker: {waiting}, and nobody is there to run them"
+        return State("unattended", text, good=False, advice="pacer worker module:scheduler, or start the application")
     left = status.next_start_seconds
     if certain and status.waiting_for and (left is not None or not status.running):
         for_how_long = "" if left is None else f", {seconds_text(left)} left"

@@ -12,7 +12,7 @@ from pacer._job import ENDED_WITHOUT_SUCCESS
 from pacer._operate._data import estimate_data, worker_data
 from pacer._operate._errors import exit_codes
 from pacer._operate._options import AppOption, JsonOption, QueueOption, StoreUrlOption, WithinOption
-from pacer._operate._state import State, state_of
+from pacer._operate._state import State, able, state_of
 from pacer._operate._target import Guest, Target, visit
 from pacer._operate._text import (
     clean,
@@ -93,6 +93,7 @@ def _lines(seen: Overview) -> list[tuple[str, str]]:
     concurrency = "" if "concurrency" in seen.unknown else f" of {now.concurrency}"
     oldest = "" if now.oldest_waiting_seconds is None else f", one for {seconds_text(now.oldest_waiting_seconds)}"
     return [
+        ("to do", seen.state.advice),
         ("queue", f"{clean(seen.queue)} in {clean(seen.where)}"),
         ("waiting", f"{now.pending}{capacity}{oldest}"),
         ("running", f"{now.running}{concurrency}"),
@@ -135,14 +136,18 @@ def _kept(tally: Mapping[JobState, int]) -> str:
 
 
 def _workers(workers: Sequence[WorkerSeen]) -> str:
-    alive = [one for one in workers if one.alive_seconds > 0]
-    ready = [one for one in alive if one.tasks]
-    told = count_text(len(ready), "worker") if ready else "none"
-    if len(alive) > len(ready):
-        told += f", and {count_text(len(alive) - len(ready), 'process', 'processes')} without functions to run"
+    alive, ready = [one for one in workers if one.alive_seconds > 0], able(workers)
+    idle = sum(not one.slots for one in alive)
+    slots = count_text(sum(one.slots for one in ready), "slot")
+    told = [f"{count_text(len(ready), 'worker')} with {slots}" if ready else "none"]
+    if idle:
+        told.append(f"{count_text(idle, 'process runs', 'processes run')} no jobs")
+    if len(alive) > len(ready) + idle:
+        without = count_text(len(alive) - len(ready) - idle, "process", "processes")
+        told.append(f"{without} without functions to run")
     if len(workers) > len(alive):
-        told += f"; {len(workers) - len(alive)} gone"
-    return told
+        told.append(f"{len(workers) - len(alive)} gone")
+    return "; ".join(told)
 
 
 def as_data(seen: Overview) -> dict[str, Any]:

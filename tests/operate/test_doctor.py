@@ -98,6 +98,21 @@ async def test_jobs_that_no_worker_knows_are_found_before_they_are_stale(place: 
     assert done.json["findings"][0]["what"] == "jobs wait whose function no worker knows: wrok (1)"
 
 
+async def test_jobs_that_only_a_process_without_slots_knows_are_found(sqlite: Place) -> None:
+    web = scheduler_on(sqlite, worker_concurrency=0)
+
+    @web.task(name="only-here")
+    async def only_here() -> None:
+        pass
+
+    async with web, working(sqlite) as queue:
+        await queue.scheduler.pause()
+        await web.enqueue(only_here)
+        done = await sqlite.pacer("doctor", "--json")
+    assert found(done) == {"no-worker-for": "error", "paused": "warning"}
+    assert done.json["findings"][0]["what"].endswith("only processes that run no jobs: only-here (1)")
+
+
 async def test_each_queue_is_looked_at(place: Place) -> None:
     async with scheduler_on(place, name="a"), scheduler_on(place, name="b") as other:
         await other.pause()

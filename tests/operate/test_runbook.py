@@ -30,7 +30,7 @@ def commands() -> Iterator[list[str]]:
     for line in [*INLINE, *CONSOLE]:
         for part in line.split("|"):
             match shlex.split(part) if part.strip().startswith("pacer ") else []:
-                case ["pacer", name, *arguments] if name.isalpha():
+                case ["pacer", name, *arguments] if name.replace("-", "").isalpha():
                     yield [name, *arguments]
 
 
@@ -48,7 +48,20 @@ def test_every_command_can_be_typed(command: list[str]) -> None:
 
 def test_the_commands_are_found() -> None:
     names = {name for name, *_ in commands()}
-    assert {"status", "jobs", "job", "cancel", "retry", "pause", "resume", "set", "doctor", "export", "worker"} <= names
+    assert {
+        "status",
+        "jobs",
+        "job",
+        "cancel",
+        "retry",
+        "pause",
+        "resume",
+        "end-hold",
+        "set",
+        "doctor",
+        "export",
+        "worker",
+    } <= names
 
 
 def test_every_metric_exists() -> None:

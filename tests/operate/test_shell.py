@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.asyncio_only, pytest.mark.real_time
 
 COMMANDS = [
     *("status", "jobs", "job", "top", "export", "doctor"),
-    *("enqueue", "cancel", "retry", "pause", "resume", "set"),
+    *("enqueue", "cancel", "retry", "pause", "resume", "end-hold", "set"),
     *("worker", "migrate", "compare", "simulate", "demo"),
 ]
 

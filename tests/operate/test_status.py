@@ -40,7 +40,7 @@ async def test_a_working_queue_on_every_store(place: Place) -> None:
     assert shown["running"].strip() == "1 of 1"
     assert shown["so far"].strip() == "1 succeeded, 1 failed, 0 runs throttled"
     assert shown["kept"].strip() == "1 failed"
-    assert shown["workers"].strip() == "1 worker"
+    assert shown["workers"].strip() == "1 worker with 1 slot"
     assert shown["pacing"].strip() == "FixedPause(seconds=0)"
     assert "\x1b" not in done.out
     assert PASSWORD not in done.out
@@ -48,7 +48,7 @@ async def test_a_working_queue_on_every_store(place: Place) -> None:
     assert data["state"] == {"name": "working", "text": "working: 1 job runs", "seconds": None}
     assert (data["waiting"], data["running"], data["capacity"]) == (1, 1, 50)
     assert data["kept"]["failed"] == 1
-    assert [one["tasks"] for one in data["workers"]] == [["work"]]
+    assert [(one["tasks"], one["slots"]) for one in data["workers"]] == [(["work"], 1)]
 
 
 async def test_why_nothing_starts_is_said_first(sqlite: Place) -> None:
@@ -95,6 +95,25 @@ async def test_numbers_set_by_hand_are_shown_and_count(sqlite: Place) -> None:
         done = await sqlite.pacer("status")
     assert "\nwaiting     0 of 7\n" in done.out
     assert "\nby hand     pacing.rate=2, queue.capacity=7\n" in done.out
+
+
+async def test_processes_that_run_no_jobs_are_not_workers(place: Place) -> None:
+    async with working(place, concurrency=2, worker_concurrency=0) as web:
+        await web.enqueue(job_id="waits")
+        done, data = await place.pacer("status"), (await place.pacer("status", "--json")).json
+        assert done.lines[0] == "no worker: 1 job waits, and nobody is there to run them"
+        assert done.lines[1] == "to do       pacer worker module:scheduler, or start the application"
+        assert "\nworkers     none; 1 process runs no jobs\n" in done.out
+        assert [(one["tasks"], one["slots"]) for one in data["workers"]] == [(["work"], 0)]
+        warned = await place.pacer("enqueue", "work")
+        assert (warned.code, "no worker is there now that knows work" in warned.err) == (0, True)
+        found = (await place.pacer("doctor", "--json")).json["findings"]
+        assert [(one["code"], one["severity"]) for one in found] == [("no-worker", "error")]
+        assert "1 process has the queue open and runs no jobs" in found[0]["means"]
+        async with working(place, concurrency=2, worker_concurrency=2) as worker:
+            await worker.until(JobState.RUNNING, "waits")
+            shown = (await place.pacer("status")).out
+    assert "\nworkers     1 worker with 2 slots; 1 process runs no jobs\n" in shown
 
 
 async def test_without_the_applications_own_part_nothing_is_guessed(sqlite: Place) -> None:

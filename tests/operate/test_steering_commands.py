@@ -7,7 +7,7 @@ from command_line import Place
 from queues import scheduler_on, working
 
 from pacer import BoundedQueue, JobState
-from pacer.backoff import ExponentialBackoff
+from pacer.backoff import ConstantBackoff, ExponentialBackoff
 from pacer.pacing import FixedPause, MinInterval
 
 pytestmark = [pytest.mark.anyio, pytest.mark.asyncio_only, pytest.mark.real_time]
@@ -42,7 +42,7 @@ async def test_a_function_that_no_worker_knows_is_asked_about(sqlite: Place) -> 
         assert (sure.code, "they know work" in sure.err) == (0, True)
     alone = await sqlite.pacer("enqueue", "work", "--id", "y")
     assert alone.code == 0
-    assert "no worker is there now: the job waits for one that knows work" in alone.err
+    assert "no worker is there now that knows work: the job waits for one" in alone.err
 
 
 @pytest.mark.parametrize(
@@ -132,6 +132,35 @@ async def test_pausing_is_asked_about_and_resuming_is_not(place: Place) -> None:
         assert data == {"paused": False, "changed": True}
         assert not (await queue.scheduler.status()).paused
         assert (await place.pacer("resume")).out == "queue default was not paused\n"
+
+
+async def test_a_hold_is_ended_when_somebody_says_so(place: Place) -> None:
+    async with working(place, backoff=ConstantBackoff(300)) as queue:
+        free = await place.pacer("end-hold")
+        assert (free.code, free.out) == (0, "queue default is not held\n")
+        await queue.enqueue("fail", job_id="bad")
+        await queue.enqueue("succeed", job_id="good")
+        await queue.until(JobState.FAILED, "bad")
+        refused = await place.pacer("end-hold")
+        assert (refused.code, refused.out) == (2, "")
+        assert "End the hold of queue default (backoff of 300 s after 1 failure in a row, " in refused.err
+        assert (await queue.scheduler.job("good")).state is JobState.QUEUED
+        done = await place.pacer("end-hold", "--yes", "--json")
+        assert done.code == 0
+        assert {*done.json} == {"ended", "reason", "seconds_left"}
+        assert (done.json["ended"], 200 < done.json["seconds_left"] <= 300) == (True, True)
+        assert await queue.scheduler.wait("good") == "succeed"
+
+
+async def test_a_hold_that_is_ended_while_the_queue_is_paused_says_what_else_is_in_the_way(sqlite: Place) -> None:
+    async with working(sqlite, backoff=ConstantBackoff(300)) as queue:
+        await queue.enqueue("fail", job_id="bad")
+        await queue.enqueue("succeed", job_id="good")
+        await queue.until(JobState.FAILED, "bad")
+        await queue.scheduler.pause()
+        done = await sqlite.pacer("end-hold", "--yes")
+        expected = "the hold of queue default is ended; 1 job waits; it is paused by hand: pacer resume\n"
+        assert (done.code, done.out) == (0, expected)
 
 
 async def test_on_a_terminal_it_asks_and_no_is_an_answer(sqlite: Place) -> None:

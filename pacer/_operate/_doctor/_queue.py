@@ -12,6 +12,7 @@ import attrs
 from pacer import JobState, Minute, Status
 from pacer._job import JobRecord
 from pacer._operate._doctor._finding import Finding, error, note, warning
+from pacer._operate._state import able
 from pacer._operate._target import Guest
 from pacer._operate._text import clean, count_text, number_text, seconds_text
 from pacer._overview import LOOKED_AT, Listing
@@ -50,7 +51,12 @@ class Facts:
     @property
     def able(self) -> list[WorkerSeen]:
         """Workers that are there and have functions to run."""
-        return [one for one in self.workers if one.alive_seconds > 0 and one.tasks]
+        return able(self.workers)
+
+    @property
+    def idle(self) -> list[WorkerSeen]:
+        """Processes that are there and run no jobs: they only enqueue, ask and look after the queue."""
+        return [one for one in self.workers if one.alive_seconds > 0 and not one.slots]
 
 
 async def facts_of(guest: Guest) -> Facts:
@@ -150,11 +156,15 @@ def _quiet_for(facts: Facts) -> str:
 def _workers(facts: Facts, _: float) -> Iterator[Finding]:
     status, able = facts.status, facts.able
     if not able and (status.pending or status.running):
+        idle = count_text(
+            len(facts.idle), "process has the queue open and runs", "processes have the queue open and run"
+        )
         yield error(
             "no-worker",
             f"no worker is there, and {count_text(status.pending, 'job waits', 'jobs wait')}",
-            "nothing starts until there is one",
-            "start the application, or: pacer worker module:scheduler",
+            "nothing starts until there is one" + (f"; {idle} no jobs" if facts.idle else ""),
+            "start one: pacer worker module:scheduler"
+            + ("" if facts.idle else ", or an application that runs jobs itself"),
         )
     gone = [one for one in facts.workers if one.alive_seconds <= 0]
     if gone and not able:
@@ -167,9 +177,10 @@ def _workers(facts: Facts, _: float) -> Iterator[Finding]:
 
 
 def _runnable(facts: Facts, _: float) -> Iterator[Finding]:
-    """Of functions that nobody knows, while somebody is there."""
+    """Of functions that nobody knows or runs, while somebody is there."""
     alive = {one.name for one in facts.workers if one.alive_seconds > 0}
-    known = {task for one in facts.able for task in one.tasks}
+    served, kept = ({task for one in those for task in one.tasks} for those in (facts.able, facts.idle))
+    known = served | kept
     lost = {
         task: count
         for (task, home), count in facts.waiting.items()
@@ -182,6 +193,15 @@ def _runnable(facts: Facts, _: float) -> Iterator[Finding]:
             f"jobs wait whose function no worker knows: {listed}",
             "they become stale when a worker looks through the queue",
             "start a worker whose code has these functions, under these names; then: pacer retry --all --state stale",
+        )
+    unserved = {task: count for (task, _), count in facts.waiting.items() if task in kept - served}
+    if unserved and facts.able:
+        listed = ", ".join(f"{clean(task)} ({count})" for task, count in sorted(unserved.items()))
+        yield error(
+            "no-worker-for",
+            f"jobs wait whose function no worker knows, but only processes that run no jobs: {listed}",
+            "they wait until there is a worker for them; others are not kept from starting",
+            "start a worker whose code has these functions: pacer worker module:scheduler",
         )
 
 
@@ -202,11 +222,9 @@ def _starts(facts: Facts, _: float) -> Iterator[Finding]:
     if stuck:
         yield error(
             "stuck",
-            f"jobs could start, processes with their functions are there, and none has started for "
-            f"{seconds_text(_STUCK_FOR)}",
-            "they run no jobs themselves (worker_concurrency=0), are blocked, or cannot reach the store as they should",
-            "start a worker (pacer worker module:scheduler); if there are some, look at their logs: a job that blocks "
-            "the event loop is a common cause",
+            f"jobs could start, workers are there, and none has started for {seconds_text(_STUCK_FOR)}",
+            "they are blocked, or cannot reach the store as they should",
+            "look at their logs: a job that blocks the event loop is a common cause; then restart them",
         )
 
 
