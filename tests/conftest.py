@@ -1,9 +1,17 @@
-"""How async tests run: in virtual time, on asyncio and on trio, unless a marker says otherwise. And their servers."""
+"""How async tests run: in virtual time, on asyncio and on trio, unless a marker says otherwise. And their servers.
+
+Files are kept in memory where there is room, and gone after the run: databases are told to write each commit to the
+disk, and on a disk most of the time would go there. `--basetemp` or TMPDIR takes another place.
+"""
 
 from __future__ import annotations
 
 import itertools
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +27,31 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "asyncio_only: uses something that does not run on trio (a database driver, uvicorn)"
     )
+    # The processes of xdist inherit the place from the one that starts them.
+    if not hasattr(config, "workerinput") and not config.option.basetemp and "TMPDIR" not in os.environ:
+        keep_files_in_memory(config)
+
+
+def keep_files_in_memory(config: pytest.Config) -> None:
+    """Until the end of the run, if this machine has a file system in memory that is large enough for all tests."""
+    memory, room = Path("/dev/shm"), 4e9
+    if not memory.is_dir():
+        return
+    found = os.statvfs(memory)
+    # Programs are run from there, too.
+    if found.f_flag & os.ST_NOEXEC or not os.access(memory, os.W_OK) or found.f_bavail * found.f_frsize < room:
+        return
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="pacer-tests-", dir=memory)
+    os.chmod(tempfile.tempdir, 0o755)  # PostgreSQL runs as another user than root
+    config.add_cleanup(lambda: shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """One process more than there are cores: tests that wait for other processes leave theirs to others."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
