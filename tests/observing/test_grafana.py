@@ -140,3 +140,50 @@ def test_promtool_finds_nothing_wrong_with_names_and_rules(exposition: str) -> N
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
     rules = subprocess.run([promtool, "check", "rules", ALERTS], capture_output=True, text=True, check=False)
     assert rules.returncode == 0, rules.stdout + rules.stderr
+
+
+def series(name: str, values: str, **labels: str) -> dict[str, str]:
+    """As promtool wants it: `1x5 _x3` is 1 six times, then nothing three times; one a minute."""
+    shown = ",".join(f'{label}="{value}"' for label, value in {"instance": "one", "queue": "a", **labels}.items())
+    return {"series": f"{name}{{{shown}}}", "values": values}
+
+
+def works(values: str, **labels: str) -> dict[str, str]:
+    return series("pacer_scheduler_working", values, **labels)
+
+
+def died(values: str) -> dict[str, str]:
+    return series("pacer_job_outcomes_total", values, task="summarise", outcome="dead")
+
+
+NOBODY, NEED = "PacerNobodyWorks", "PacerJobsNeedSomebody"
+NOBODY_ON_B = [({"queue": "b"}, "No process that is scraped takes jobs of queue b.")]
+NOBODY_AT_ALL = [(dict[str, str](), "No process that is scraped takes jobs.")]
+ONE_DIED = [({"queue": "a", "outcome": "dead"}, "Jobs of queue a are dead: they run again only if somebody says so.")]
+
+
+@pytest.mark.parametrize(
+    ("alert", "given", "expected"),
+    [
+        pytest.param(NOBODY, [works("1x20")], [], id="somebody works"),
+        pytest.param(NOBODY, [works("1x20"), works("0x20", instance="web")], [], id="not everybody has to"),
+        pytest.param(NOBODY, [works("1x20"), works("0x20", queue="b")], NOBODY_ON_B, id="not on this queue"),
+        pytest.param(NOBODY, [works("1x20"), works("1x5 stale", queue="b")], NOBODY_ON_B, id="not any more"),
+        pytest.param(NOBODY, [series("up", "1x20")], NOBODY_AT_ALL, id="never anybody"),
+        pytest.param(NEED, [died("0x20")], [], id="none died"),
+        pytest.param(NEED, [died("3x20")], [], id="long ago"),
+        pytest.param(NEED, [died("0x9 1x10")], ONE_DIED, id="one more died"),
+        pytest.param(NEED, [died("_x9 1x10")], ONE_DIED, id="the first that is heard of"),
+    ],
+)
+def test_an_alert_fires_when_it_should(
+    alert: str, given: Sequence[dict[str, str]], expected: Sequence[tuple[dict[str, str], str]], tmp_path: Path
+) -> None:
+    """Fifteen minutes after Prometheus began to scrape, by its own rules."""
+    fired = [{"exp_labels": labels, "exp_annotations": {"summary": summary}} for labels, summary in expected]
+    check = {"eval_time": "15m", "alertname": alert, "exp_alerts": fired}
+    test = {"interval": "1m", "input_series": given, "alert_rule_test": [check]}
+    rules = tmp_path / "rules.json"  # which is YAML, too
+    rules.write_text(json.dumps({"rule_files": [str(ALERTS)], "tests": [test]}), encoding="utf-8")
+    checked = subprocess.run([find("promtool"), "test", "rules", rules], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
