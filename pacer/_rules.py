@@ -264,13 +264,23 @@ class Rules:
             self.guard.note(self.pacing, "started", error)
             return pacing
 
-    @staticmethod
-    def end_hold(state: QueueState, now: float) -> QueueState:
+    def end_hold(self, state: QueueState, now: float) -> QueueState:
         """The state after a person has ended the hold after failures, or the one that the upstream asked for.
 
-        Failures in a row are still counted: the next one holds the queue again, for longer.
+        Failures in a row are still counted: the next one holds the queue again, for longer. A pause that was to follow
+        the hold begins now.
         """
-        return attrs.evolve(state, hold_until=now) if state.hold_until > now else state
+        if state.hold_until <= now:
+            return state
+        state = attrs.evolve(state, hold_until=now)
+        change = getattr(self.pacing, "hold_ended", None)
+        if change is None:
+            return state
+        try:
+            return state.with_pacing(change(state.pacing, state.paced(now)))
+        except Exception as error:
+            self.guard.note(self.pacing, "hold_ended", error)
+            return state
 
     def set_rate(self, state: QueueState, now: float, rate: float | None) -> QueueState:
         """The state after a person has set the rate at which jobs start; None is that of the recipe.

@@ -75,8 +75,9 @@ class Steering:
     async def end_hold(self) -> bool:
         """Start jobs again at once that are held back after failures, or because the upstream asked for it.
 
-        For when you know that the upstream works again. Pace, pause by hand and the delays of single jobs stay as they
-        are; failures in a row are still counted, so that the next one holds the queue again, for longer.
+        For when you know that the upstream works again. A pause that was to follow the hold begins now. Pace, pause by
+        hand and the delays of single jobs stay as they are; failures in a row are still counted, so that the next one
+        holds the queue again, for longer.
 
         Returns:
             Whether the queue was held.

@@ -157,17 +157,18 @@ class LimitReport:
 class PacingPolicy(Protocol[S]):
     """Says when the next job may start. For every `started` there is exactly one `ended`.
 
-    Six more names are looked for, and may be left out. `rate_limit(state, now) -> float | None` says how many starts of
-    cost 1 a second there can be in the long run, as far as the policy is about a rate. `slows_on_throttle = True` says
-    that the policy itself starts fewer jobs after a throttle, so that the queue need not be held when the upstream
-    names no time. `on_clock(epoch)`
-    gives the same policy for a clock that showed 0 at that Unix time; a policy that speaks of the calendar needs it,
-    because not every store's clock counts from 1970. `rested(state, now) -> bool` says whether, while none of its jobs
-    runs, a new state would let nobody start sooner than this one; a policy needs it that lets a job start although a
-    part of a limit is used up, so that `PerKey` does not forget that part. `with_rate(state, now, rate)` gives the
-    state with a rate that a person has set (None: that of the recipe), for `Scheduler.set_rate`. `starts_ahead = True`
-    says that the end of a run never makes the next job start later, unless the run cost more than it was charged. A
-    store with many workers may then give out start times a moment ahead of the clock: `earliest` and `started` are
+    Seven more names are looked for, and may be left out. `rate_limit(state, now) -> float | None` says how many starts
+    of cost 1 a second there can be in the long run, as far as the policy is about a rate. `slows_on_throttle = True`
+    says that the policy itself starts fewer jobs after a throttle, so that the queue need not be held when the upstream
+    names no time. `on_clock(epoch)` gives the same policy for a clock that showed 0 at that Unix time; a policy that
+    speaks of the calendar needs it, because not every store's clock counts from 1970. `rested(state, now) -> bool` says
+    whether, while none of its jobs runs, a new state would let nobody start sooner than this one; a policy needs it
+    that lets a job start although a part of a limit is used up, so that `PerKey` does not forget that part.
+    `with_rate(state, now, rate)` gives the state with a rate that a person has set (None: that of the recipe), for
+    `Scheduler.set_rate`. `hold_ended(state, now)` gives the state with a hold of the queue over that was to last longer
+    (`Outcome.hold`), for `Scheduler.end_hold`; a policy needs it that counts from the end of a hold. `starts_ahead =
+    True` says that the end of a run never makes the next job start later, unless the run cost more than it was charged.
+    A store with many workers may then give out start times a moment ahead of the clock: `earliest` and `started` are
     called for that moment, and an `ended` that comes before it is told when it comes. So `now` never goes back.
     """
 

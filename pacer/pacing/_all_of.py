@@ -128,6 +128,10 @@ class AllOf(Combinable):
         pairs = zip(setters, state, strict=True)
         return [own if change is None else change(own, now, rate) for change, own in pairs]
 
+    def hold_ended(self, state: list[Any], now: float) -> list[Any]:
+        """Each is told that the hold is over."""
+        return [hold_ended(policy, own, now) for policy, own in zip(self.policies, state, strict=True)]
+
     def earliest(self, state: list[Any], now: float, job: JobFacts, running: int) -> When:
         """The first time at which all of them agree."""
         for index, policy in enumerate(self.policies):
@@ -182,6 +186,12 @@ def on_clock(policy: PacingPolicy[Any], epoch: float) -> PacingPolicy[Any]:
     """The policy for a clock that showed 0 at this Unix time; the same one if it does not speak of the calendar."""
     move: Callable[[float], PacingPolicy[Any]] | None = getattr(policy, "on_clock", None)
     return policy if move is None else move(epoch)
+
+
+def hold_ended(policy: PacingPolicy[Any], state: Any, now: float) -> Any:
+    """The state with a hold over; the same one if the policy does not count from the end of holds."""
+    change: Callable[[Any, float], Any] | None = getattr(policy, "hold_ended", None)
+    return state if change is None else change(state, now)
 
 
 def rested(policy: PacingPolicy[Any], state: Any, now: float) -> bool:

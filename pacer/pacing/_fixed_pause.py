@@ -56,3 +56,7 @@ class FixedPause(Combinable):
             return state
         end = now + outcome.hold
         return end if state is None else max(state, end)
+
+    def hold_ended(self, state: float | None, now: float) -> float | None:
+        """The pause counts from here if it was to count from a later end of the hold."""
+        return None if state is None else min(state, now)

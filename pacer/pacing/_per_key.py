@@ -9,7 +9,7 @@ import attrs
 
 from pacer._job import Outcome
 from pacer._validation import part, positive, seconds
-from pacer.pacing._all_of import Combinable, on_clock, rested
+from pacer.pacing._all_of import Combinable, hold_ended, on_clock, rested
 from pacer.protocols import JobFacts, PacingPolicy, When
 
 # How many lanes a start looks at to forget them. Two, because a start adds at most one.
@@ -101,6 +101,10 @@ class PerKey(Combinable):
         of_key = max(0, of_key - 1)
         lane = [of_key, max(last, now), self.policy.ended(own, now, job, outcome, of_key)]
         return {**state, _name(job.key): lane}
+
+    def hold_ended(self, state: Lanes, now: float) -> Lanes:
+        """All lanes are told that the hold is over."""
+        return {name: [of_key, last, hold_ended(self.policy, own, now)] for name, (of_key, last, own) in state.items()}
 
     def _lane(self, state: Lanes, key: str | None, now: float) -> Lane:
         return state.get(_name(key)) or [0, now, self.policy.initial_state()]

@@ -9,7 +9,7 @@ import attrs
 
 from pacer._job import Outcome, OutcomeKind
 from pacer._validation import part
-from pacer.pacing._all_of import Combinable, on_clock, rate_limit, rested
+from pacer.pacing._all_of import Combinable, hold_ended, on_clock, rate_limit, rested
 from pacer.protocols import NOW, JobFacts, LimitReport, PacingPolicy, When
 
 # Faster than twice what the whole window allows on average is never needed; without it, the rest of a window that is
@@ -114,6 +114,12 @@ class ServerGuided(Combinable):
     def rested(self, state: ServerGuidedState, now: float) -> bool:
         """Whether the fallback is."""
         return self.fallback is None or rested(self.fallback, state["fallback"], now)
+
+    def hold_ended(self, state: ServerGuidedState, now: float) -> ServerGuidedState:
+        """The fallback is told that the hold is over; what the upstream has reported still holds."""
+        if self.fallback is None:
+            return state
+        return {**state, "fallback": hold_ended(self.fallback, state["fallback"], now)}
 
     def rate_limit(self, state: ServerGuidedState, now: float) -> float | None:
         """Starts of cost 1 a second at the pace it keeps now, the least of the dimensions that such a job uses up.

@@ -318,6 +318,27 @@ def check_pacing_tells_its_rate(policy: PacingPolicy[Any]) -> None:
             )
 
 
+def check_pacing_hears_of_ended_holds(policy: PacingPolicy[Any]) -> None:
+    """A policy that counts from the end of a hold has `hold_ended`: then a pause counts from there."""
+    name = type(policy).__name__
+    change: Callable[[Any, float], Any] = getattr(policy, "hold_ended", lambda state, now: state)
+    failed = Outcome(OutcomeKind.FAILED, error="ValueError: x")
+    for scene in _SCENES:
+        run = _record(policy, scene)
+        job = SampleJob(id="asked", key="a", created_at=run.now, ready_at=run.now)
+        state = policy.started(run.state, run.now, job, 0)
+        free, held = (policy.ended(state, run.now, job, attrs.evolve(failed, hold=hold), 0) for hold in (0.0, 1e6))
+        after = change(held, run.now + 1)
+        plain(after, f"{name}.hold_ended")
+        now, latest = run.now + 1, max(run.now, policy.earliest(free, run.now, job, 0).at) + 1
+        when = policy.earliest(after, now, job, 0)
+        expect(
+            when.at <= max(latest, policy.earliest(free, now, job, 0).at) + 1e-3,
+            f"{name}.hold_ended: a hold of 1e6 s that a person ends after 1 s is over; the next job would start at "
+            f"{when!r}, and without the hold at {latest!r}",
+        )
+
+
 def _starts_at_once(policy: PacingPolicy[Any], state: Any, at: float) -> int:
     """So many jobs may start at this moment, up to 1000."""
     for number in range(1000):
@@ -341,6 +362,7 @@ PACING_CHECKS: Sequence[Check] = (
     check_pacing_knows_the_clock,
     check_pacing_rests,
     check_pacing_tells_its_rate,
+    check_pacing_hears_of_ended_holds,
     check_pacing_starts_ahead,
     check_pacing_gives_back,
 )

@@ -289,6 +289,16 @@ class GivesBackTwice(FixedWindow):
         return [state[0], state[1] - 2] if outcome.unused else state
 
 
+class DeafToEndedHolds(FixedPause):
+    def hold_ended(self, state, now):
+        return state
+
+
+class ForgetsToPassItOn(PerKey):
+    def hold_ended(self, state, now):
+        return state
+
+
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
@@ -327,6 +337,8 @@ class GivesBackTwice(FixedWindow):
         (RateOfAnIdleQueue(1), "None or a finite number, 0 or more; got inf"),
         (RateBelowZero(1), "None or a finite number, 0 or more; got -"),
         (RateOfUsedStatesOnly(1), "there is an answer for every state; got TypeError"),
+        (DeafToEndedHolds(10), "that a person ends after 1 s is over"),
+        (ForgetsToPassItOn(FixedPause(10)), "that a person ends after 1 s is over"),
         (RemembersForEver(5, per=60), "after 1e\\+07 s at rest the answer is yes"),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",

@@ -21,7 +21,7 @@ from pacer import (
     events,
 )
 from pacer.backoff import ConstantBackoff, ExponentialBackoff
-from pacer.pacing import FixedPause, MinInterval, TokenBucket
+from pacer.pacing import FixedPause, MinInterval, PerKey, TokenBucket
 from pacer.stores import MemoryStore
 from pacer.testing import Recorder
 
@@ -303,7 +303,8 @@ async def test_a_job_that_waits_again_and_is_dropped_for_the_next_is_told_of_in_
 @on_every_store
 async def test_a_hold_that_a_person_ends_is_over_for_all_workers_and_what_waits_starts(make: MakeStore) -> None:
     upstream, recorder = Upstream(), Recorder()
-    settings = {"backoff": ExponentialBackoff(300), "observers": (recorder,)}
+    pacing = PerKey(FixedPause(10)) & MinInterval(1)
+    settings = {"pacing": pacing, "backoff": ExponentialBackoff(300), "observers": (recorder,)}
     async with make_scheduler(make, upstream, **settings) as scheduler:
         assert not await scheduler.end_hold()
         failed = await scheduler.enqueue(upstream.work, 1)

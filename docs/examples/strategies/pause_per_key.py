@@ -30,3 +30,7 @@ class PausePerKey:
     ) -> State:
         waiting = {key: free_at for key, free_at in state.items() if free_at > now}
         return {**waiting, job.key or "": now + outcome.hold + self.seconds}
+
+    def hold_ended(self, state: State, now: float) -> State:
+        latest = now + self.seconds
+        return {key: min(free_at, latest) for key, free_at in state.items()}
