@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import anyio
 import anyio.to_thread
 import pytest
+from odd_ledgers import Around, OddStore
 
 from pacer import (
     BoundedQueue,
@@ -375,14 +376,8 @@ async def test_the_estimate_of_a_receipt_is_of_the_moment_of_enqueueing() -> Non
         assert receipt.estimate.seconds == 0
 
 
-class SlowLedger:
-    """Another ledger, which says what has come of an addition only a while after it was made."""
-
-    def __init__(self, ledger: Any) -> None:
-        self.ledger = ledger
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.ledger, name)
+class SlowLedger(Around):
+    """It says what has come of an addition only a while after it was made."""
 
     async def add(self, records: Any) -> Any:
         addition = await self.ledger.add(records)
@@ -390,18 +385,9 @@ class SlowLedger:
         return addition
 
 
-class SlowStore(MemoryStore):
-    @contextlib.asynccontextmanager
-    async def open(
-        self, queue: str, rules: Any, worker: str, *, takeover: bool = False, guest: bool = False
-    ) -> AsyncGenerator[Any]:
-        async with super().open(queue, rules, worker, takeover=takeover, guest=guest) as ledger:
-            yield SlowLedger(ledger)
-
-
 async def test_a_job_that_has_found_room_is_not_refused_because_the_store_is_slow() -> None:
     queue = BoundedQueue(1, when_full="wait", timeout=1)
-    async with Scheduler(queue=queue, store=SlowStore()) as scheduler:
+    async with Scheduler(queue=queue, store=OddStore(MemoryStore(), SlowLedger)) as scheduler:
         await scheduler.pause()
         assert (await scheduler.enqueue(nothing)).position == 1
         with pytest.raises(QueueFullError):

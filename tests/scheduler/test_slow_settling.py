@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import anyio
+import attrs
 import pytest
+from odd_ledgers import Around, OddStore
 
 from pacer import Scheduler, StoreUnavailableError, events
 from pacer.stores import MemoryStore
@@ -16,14 +16,11 @@ from pacer.testing import Recorder
 pytestmark = pytest.mark.anyio
 
 
-class NoEnds:
+@attrs.define(eq=False)
+class NoEnds(Around):
     """A ledger that takes no ends of runs for a while."""
 
-    def __init__(self, ledger: Any, until: float) -> None:
-        self.ledger, self.until = ledger, until
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.ledger, name)
+    until: float = attrs.field(factory=lambda: anyio.current_time() + 20)
 
     async def settle(self, *args: Any) -> Any:
         if anyio.current_time() < self.until:
@@ -31,17 +28,8 @@ class NoEnds:
         return await self.ledger.settle(*args)
 
 
-class NoEndsStore(MemoryStore):
-    @contextlib.asynccontextmanager
-    async def open(
-        self, queue: str, rules: Any, worker: str, *, takeover: bool = False, guest: bool = False
-    ) -> AsyncGenerator[Any]:
-        async with super().open(queue, rules, worker, takeover=takeover, guest=guest) as ledger:
-            yield NoEnds(ledger, anyio.current_time() + 20)
-
-
 async def test_a_job_whose_end_is_yet_to_be_written_is_kept_and_not_run_again() -> None:
-    store, recorder, runs = NoEndsStore(lease=3), Recorder(), list[float]()
+    store, recorder, runs = OddStore(MemoryStore(lease=3), NoEnds), Recorder(), list[float]()
 
     def scheduler() -> tuple[Scheduler, Any]:
         made = Scheduler(store=store, observers=(recorder,))

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import anyio
 import attrs
 import pytest
+from odd_ledgers import Around, OddStore
 from outages import on_disk
 
 from pacer import JobRecord, Scheduler, events
-from pacer.protocols import Codec, QueueInfo
-from pacer.testing import HeldStore, Recorder
+from pacer.testing import Recorder
 
 pytestmark = [pytest.mark.anyio, pytest.mark.asyncio_only]
 
 ANSWERS_AGAIN = 4.5
 
 
-class SlowBeats:
+class SlowBeats(Around):
     """A ledger whose heartbeats come through late, as on a connection that stalls."""
-
-    def __init__(self, ledger: Any) -> None:
-        self.ledger = ledger
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.ledger, name)
 
     async def beat(self, held: Sequence[JobRecord]) -> Any:
         if held:
@@ -36,14 +29,11 @@ class SlowBeats:
         return await self.ledger.beat(held)
 
 
-class WrongBeats:
+@attrs.define(eq=False)
+class WrongBeats(Around):
     """A ledger that is wrong about the jobs once, as a server that lags behind the one before it."""
 
-    def __init__(self, ledger: Any) -> None:
-        self.ledger, self.wrong = ledger, True
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.ledger, name)
+    wrong: bool = True
 
     async def beat(self, held: Sequence[JobRecord]) -> Any:
         beat = await self.ledger.beat(held)
@@ -53,28 +43,8 @@ class WrongBeats:
         return attrs.evolve(beat, lost=frozenset(record.id for record in held))
 
 
-@attrs.frozen
-class OddBeatsStore:
-    store: HeldStore
-    odd: Callable[[Any], Any]
-
-    @property
-    def codec(self) -> Codec:
-        return self.store.codec
-
-    async def queues(self) -> Sequence[QueueInfo]:
-        return await self.store.queues()
-
-    @contextlib.asynccontextmanager
-    async def open(
-        self, queue: str, rules: Any, worker: str, *, takeover: bool = False, guest: bool = False
-    ) -> AsyncGenerator[Any]:
-        async with self.store.open(queue, rules, worker, takeover=takeover, guest=guest) as ledger:
-            yield self.odd(ledger)
-
-
 async def test_the_run_that_was_lost_is_cancelled_and_not_the_one_that_is_held(tmp_path: Path) -> None:
-    store, recorder, runs = OddBeatsStore(on_disk(tmp_path, lease=3.0), SlowBeats), Recorder(), list[list[float]]()
+    store, recorder, runs = OddStore(on_disk(tmp_path, lease=3.0), SlowBeats), Recorder(), list[list[float]]()
 
     def scheduler(**more: Any) -> tuple[Scheduler, Any]:
         made = Scheduler(store=store, observers=(recorder,), concurrency=2, **more)
@@ -103,7 +73,7 @@ async def test_the_run_that_was_lost_is_cancelled_and_not_the_one_that_is_held(t
 
 async def test_a_job_that_was_not_lost_after_all_is_run_again_and_has_not_failed(tmp_path: Path) -> None:
     recorder, runs = Recorder(), list[str]()
-    store = OddBeatsStore(on_disk(tmp_path, lease=3.0), WrongBeats)
+    store = OddStore(on_disk(tmp_path, lease=3.0), WrongBeats)
     scheduler = Scheduler(store=store, observers=(recorder,), concurrency=1)
 
     @scheduler.task(name="work")
