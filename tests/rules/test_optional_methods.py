@@ -131,3 +131,26 @@ def test_a_policy_that_speaks_of_the_calendar_is_told_when_the_clock_showed_zero
 def test_rules_without_such_a_policy_stay_as_they_are():
     rules = make_rules(pacing=FixedPause(3))
     assert rules.on_clock(1_700_000_000.0) is rules
+
+
+# -- hold_ended ------------------------------------------------------------------------------------------------------
+
+
+class BrokenPause(FixedPause):
+    def hold_ended(self, state, now):
+        msg = "a defect"
+        raise ValueError(msg)
+
+
+@pytest.mark.parametrize(("pacing", "then"), [(Unpaced(), 105.0), (FixedPause(10), 115.0), (BrokenPause(10), 140.0)])
+def test_a_hold_that_is_ended_is_over_and_the_pause_begins_if_the_policy_can_tell(pacing, then):
+    rules = make_rules(pacing=pacing, backoff=ConstantBackoff(30))
+    state = rules.start(rules.initial(), 99.0, job(), 0)
+    state, _, _ = rules.settle(state, 100.0, job(99.0), FAILURE, 0, None)
+    assert state.hold_until == 130
+    ended = rules.end_hold(state, 105.0)
+    assert (ended.hold_until, ended.failures) == (105, 1)
+    assert max(105.0, rules.next_start(ended, 105.0, job(), 0).at) == then
+    assert rules.end_hold(ended, 106.0) is ended
+    faults = {(fault.part, fault.question) for fault in rules.guard.take_faults()}
+    assert faults == ({("BrokenPause", "hold_ended")} if isinstance(pacing, BrokenPause) else set())
