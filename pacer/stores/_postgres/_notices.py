@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import Final
+from functools import partial
 
 import attrs
 import psycopg
@@ -14,10 +14,7 @@ from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn
 
 from pacer.stores._postgres._target import Target
-
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
-# A connection over which nothing has come for so long is asked whether it is still there.
-_QUIET: Final = 10.0
+from pacer.stores._server._listening import QUIET, keep_listening, stop_if_cancelled
 
 
 @attrs.define(eq=False)
@@ -31,36 +28,26 @@ class PostgresNotices:
     channel: str
 
     async def run(self, hear: Callable[[str], None], connected: Callable[[bool], None]) -> None:
-        """Hand over each notice, until cancelled. Connects again after a pause that grows."""
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                async with self._listening(hear) as connection:
-                    connected(True)
-                    pause = _FIRST_PAUSE
-                    try:
-                        await self._hand_over(connection, hear)
-                    finally:
-                        connected(False)
-            except (psycopg.Error, OSError):
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+        """Hand over each notice, until cancelled; connects again where that is needed."""
+        listening, hand_over = partial(self._listening, hear), partial(self._hand_over, hear)
+        await keep_listening(listening, hand_over, connected, psycopg.Error)
 
     @contextlib.asynccontextmanager
     async def _listening(self, hear: Callable[[str], None]) -> AsyncIterator[PGconn]:
         connection = await psycopg.AsyncConnection.connect(**self.target.arguments())
         try:
-            _stop_if_cancelled()
+            # Before Python 3.12, `asyncio.wait_for`, with which the driver connects, may lose a cancellation.
+            stop_if_cancelled()
             listen = sql.SQL("LISTEN {}").format(sql.Identifier(self.channel)).as_bytes(connection)
             await self._ask(connection.pgconn, listen, hear)
             yield connection.pgconn
         finally:
             await connection.close()
 
-    async def _hand_over(self, connection: PGconn, hear: Callable[[str], None]) -> None:
+    async def _hand_over(self, hear: Callable[[str], None], connection: PGconn) -> None:
         """Until the connection is lost."""
         while True:
-            if await _readable(connection, _QUIET):
+            if await _readable(connection, QUIET):
                 _read(connection, hear)
             else:
                 await self._ask(connection, b"SELECT", hear)
@@ -82,13 +69,6 @@ class PostgresNotices:
         while result := connection.get_result():
             if result.status == ExecStatus.FATAL_ERROR:
                 raise psycopg.OperationalError(result.get_error_message())
-
-
-def _stop_if_cancelled() -> None:
-    """Before Python 3.12, `asyncio.wait_for`, with which the driver connects, may lose a cancellation."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 async def _readable(connection: PGconn, seconds: float) -> bool:

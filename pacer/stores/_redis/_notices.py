@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Final
+from functools import partial
+from typing import Any
 
 import attrs
 import redis.asyncio
@@ -14,10 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from pacer.stores._redis._wire import SETTLED, keepalive
-
-# A connection over which nothing has come for so long is asked whether it is still there.
-_QUIET: Final = 10.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+from pacer.stores._server._listening import QUIET, keep_listening, stop_if_cancelled
 
 
 @attrs.define(eq=False)
@@ -32,20 +29,9 @@ class RedisNotices:
     connect_timeout: float
 
     async def run(self, hear: Callable[[str], None], connected: Callable[[bool], None]) -> None:
-        """Hand over each notice, until cancelled. Connects again after a pause that grows."""
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                async with self._subscribed() as pubsub:
-                    connected(True)
-                    pause = _FIRST_PAUSE
-                    try:
-                        await self._listen(pubsub, hear)
-                    finally:
-                        connected(False)
-            except (redis.exceptions.RedisError, OSError):
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+        """Hand over each notice, until cancelled; connects again where that is needed."""
+        hand_over = partial(self._hand_over, hear)
+        await keep_listening(self._subscribed, hand_over, connected, redis.exceptions.RedisError)
 
     @contextlib.asynccontextmanager
     async def _subscribed(self) -> AsyncIterator[Any]:
@@ -61,9 +47,10 @@ class RedisNotices:
             await self._answer(pubsub, "subscribe")
             yield pubsub
 
-    async def _listen(self, pubsub: Any, hear: Callable[[str], None]) -> None:
+    async def _hand_over(self, hear: Callable[[str], None], pubsub: Any) -> None:
+        """Until the connection is lost."""
         while True:
-            message = await _message(pubsub, _QUIET)
+            message = await _message(pubsub, QUIET)
             if message is None:
                 await pubsub.ping()
                 message = await self._answer(pubsub, "pong", "message")
@@ -80,14 +67,7 @@ class RedisNotices:
 
 async def _message(pubsub: Any, timeout: float) -> Any:
     """The next message; None if none comes in time."""
-    _check_cancelled()
+    stop_if_cancelled()  # the driver loses a cancellation that comes while it connects
     message = await pubsub.get_message(timeout=timeout)
-    _check_cancelled()
+    stop_if_cancelled()
     return message
-
-
-def _check_cancelled() -> None:
-    """The driver loses a cancellation that comes while it connects."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError

@@ -79,7 +79,7 @@ async def test_a_lost_connection_is_told_and_made_anew(place, make):
 
 
 async def test_a_connection_that_is_silent_is_asked_whether_it_is_there(postgres, place, make, monkeypatch):
-    monkeypatch.setattr(_notices, "_QUIET", 0.05)
+    monkeypatch.setattr(_notices, "QUIET", 0.05)
     (backend,) = opened(make, "a")
     with Proxy(postgres.port) as proxy:
         dsn = place.dsn.replace(f":{postgres.port}/", f":{proxy.port}/")
