@@ -13,12 +13,13 @@ import attrs
 
 from pacer._job import JobRecord
 from pacer._rules import Rules
-from pacer._snapshot import LOOK_AHEAD, QueueState, Running, Snapshot
+from pacer._snapshot import LOOK_AHEAD, QueueState, Snapshot
 from pacer.protocols import JobFacts
 from pacer.stores._lazily import Lazily
 from pacer.stores._parts import Tenure
 from pacer.stores._rows import COLUMNS, FACTS, NAMED, FactsOnDemand, Row, decode, facts_of
-from pacer.stores._state import decode_state, encode_state, not_ours, writable
+from pacer.stores._running import RunningJobs
+from pacer.stores._state import decode_state, encoded, not_ours
 
 _READY: Final = "FROM pacer_jobs WHERE queue = ? AND place IS NOT NULL"
 _DELAYED: Final = "FROM pacer_jobs WHERE queue = ? AND due IS NOT NULL"
@@ -58,7 +59,6 @@ class QueueView:
     ready: int = attrs.field(init=False, default=0)
     delayed: int = attrs.field(init=False, default=0)
     roster: int = attrs.field(init=False, default=0)
-    running: dict[str, JobRecord] = attrs.field(init=False, factory=dict)
     dirty: bool = attrs.field(init=False, default=False)
     _seq: int = attrs.field(init=False, default=0)
     _arrivals: int = attrs.field(init=False, default=0)
@@ -74,7 +74,7 @@ class QueueView:
     _last: Key | None = attrs.field(init=False, default=None)
     _next_ready: float | None = attrs.field(init=False, default=None)
     _next_expiry: float | None = attrs.field(init=False, default=None)
-    _running_facts: tuple[Running, ...] | None = attrs.field(init=False, default=None)
+    _running: RunningJobs = attrs.field(init=False, factory=RunningJobs)
 
     # -- transactions ------------------------------------------------------------------------------------------------
 
@@ -127,7 +127,7 @@ class QueueView:
         if not self.dirty:
             return
         if self.state is not self._written:
-            self._state_text = self._encoded_state()
+            self.state, self._state_text = encoded(self.state, self._kept, self._written, self.rules)
         self.cursor.execute(
             "UPDATE pacer_queues SET state = ?, clock_offset = ?, clock_last = ?, ready = ?, delayed = ?, "
             "last_seq = ?, arrivals = ?, roster = ? WHERE id = ?",
@@ -145,13 +145,6 @@ class QueueView:
         )
         self._written = self.state
         self.dirty = False
-
-    def _encoded_state(self) -> str:
-        try:
-            return encode_state(self.state, self._kept)
-        except (TypeError, ValueError, RecursionError):  # a strategy has given what is no plain data
-            self.state = writable(self.state, self._written or self.rules.initial(), self.rules)
-            return encode_state(self.state, self._kept)
 
     def forget(self) -> None:
         """The transaction was rolled back: what is in memory may be wrong."""
@@ -183,37 +176,35 @@ class QueueView:
         running = self.cursor.execute(
             f"SELECT {FACTS} FROM pacer_jobs WHERE queue = ? AND state = 'running'", (self.queue,)
         )
-        self.running = {row[0]: decode(row) for row in running.fetchall()}
-        self._running_facts = None
+        self._running.reset(map(decode, running.fetchall()))
         self.dirty = False
         self._next_expiry = None
         self._reread_waiting()
 
     # -- what is running ---------------------------------------------------------------------------------------------
 
+    @property
+    def running(self) -> dict[str, JobRecord]:
+        """The running jobs by id."""
+        return self._running.by_id
+
     def add_running(self, record: JobRecord) -> None:
         """A job has been started."""
-        self.running[record.id] = record
-        self._running_facts = None
+        self._running.add(record)
         self.dirty = True
 
     def remove_running(self, record: JobRecord) -> None:
         """A job runs no more."""
-        del self.running[record.id]
-        self._running_facts = None
+        self._running.remove(record)
         self.dirty = True
 
     def snapshot(self, oldest_at: float | None = None, ahead: Sequence[JobFacts] | None = None) -> Snapshot:
         """The queue now."""
-        if self._running_facts is None:
-            self._running_facts = tuple(
-                Running(job, self.now if job.started_at is None else job.started_at) for job in self.running.values()
-            )
         if ahead is None:
             if not self._front:
                 self._read_on()
             ahead = Lazily(self._front[:], facts_of)
-        return Snapshot(self.now, self.state, self.ready + self.delayed, self._running_facts, oldest_at, ahead)
+        return Snapshot(self.now, self.state, self.waiting, self._running.seen(self.now), oldest_at, ahead)
 
     def named_snapshot(self, oldest_at: float | None, count: int) -> Snapshot:
         """The same with so many of the ready jobs; `snapshot` names no more than have been read anyway."""

@@ -11,10 +11,11 @@ import attrs
 from pacer._admission import make_room
 from pacer._errors import StoreUnavailableError
 from pacer._job import ONE_REQUEST, JobRecord, JobState
-from pacer._snapshot import Running, Snapshot
+from pacer._snapshot import Snapshot
 from pacer.protocols import Added, Addition, JobFacts
 from pacer.stores._queue import StoredQueue
 from pacer.stores._rows import Encoded, Row, decode_headers, decode_retry, encode
+from pacer.stores._running import seen_running
 from pacer.stores._seams import View
 from pacer.stores._state import decode_state
 
@@ -196,12 +197,11 @@ class Staging:
         return Addition(self._added(records, fresh, known, seen), [], seen)
 
     def _snapshot(self, sight: Sight, now: float) -> Snapshot:
-        running = (Running(job, now if job.started_at is None else job.started_at) for job in sight.running)
         return Snapshot(
             now,
             decode_state(sight.state, sight.parts, self.view.rules),
             sight.waiting,
-            tuple(running),
+            seen_running(sight.running, now),
             None,
             sight.front,
         )

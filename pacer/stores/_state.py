@@ -39,7 +39,21 @@ def encode_state(state: QueueState, kept: Mapping[str, Any] | None = None) -> st
     return json.dumps({**state.to_json(), **kept} if kept else state.to_json(), separators=(",", ":"))
 
 
-def writable(state: QueueState, last: QueueState, rules: Rules) -> QueueState:
+def encoded(
+    state: QueueState, kept: Mapping[str, Any] | None, last: QueueState | None, rules: Rules
+) -> tuple[QueueState, str]:
+    """The state and its text. If it is not what JSON can hold, it is not quite the state that was given.
+
+    `last` is the state that was written before, if any was.
+    """
+    try:
+        return state, encode_state(state, kept)
+    except (TypeError, ValueError, RecursionError):  # a strategy has given what is no plain data
+        state = _writable(state, last or rules.initial(), rules)
+        return state, encode_state(state, kept)
+
+
+def _writable(state: QueueState, last: QueueState, rules: Rules) -> QueueState:
     """The state with what JSON can hold; a strategy that has given anything else keeps what it had `last`."""
     for name in LEARNING:
         try:

@@ -12,7 +12,7 @@ import attrs
 from pacer._errors import ReadOnlyStoreError
 from pacer._job import JobRecord
 from pacer._rules import Rules
-from pacer._snapshot import LOOK_AHEAD, QueueState, Running, Snapshot
+from pacer._snapshot import LOOK_AHEAD, QueueState, Snapshot
 from pacer.protocols import JobFacts
 from pacer.stores._lazily import Lazily
 from pacer.stores._parts import Tenure
@@ -22,7 +22,7 @@ from pacer.stores._server._clock import ServerClock
 from pacer.stores._server._front import Front, facts_in, row_in
 from pacer.stores._server._notices import notice
 from pacer.stores._server._work import WAITING, Moment, Work, WorkersAtWork
-from pacer.stores._state import decode_state, encode_state, not_ours, writable
+from pacer.stores._state import decode_state, encode_state, encoded, not_ours
 
 
 @attrs.define(eq=False)
@@ -82,7 +82,6 @@ class ServerView:
     _written: QueueState | None = attrs.field(init=False, default=None)
     _state_text: str = attrs.field(init=False, default="")
     _next_text: str = attrs.field(init=False, default="")
-    _running_facts: tuple[Running, ...] | None = attrs.field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
         self._rules = self.given
@@ -110,7 +109,7 @@ class ServerView:
     @property
     def running(self) -> dict[str, JobRecord]:
         """The running jobs by id."""
-        return self.moment.running
+        return self.moment.running.by_id
 
     def create(self) -> None:
         """Make the queue, if there is none with this name. Raises UnknownQueueError for a guest."""
@@ -155,8 +154,7 @@ class ServerView:
         if head.state != self._state_text or self._written is None:
             self._state_text, self._written = head.state, decode_state(head.state, head.parts, self.given)
         self.state = self._written
-        self.moment.running = {row[0]: decode(row) for row in content.running}
-        self._running_facts = None
+        self.moment.running.reset(map(decode, content.running))
         self._front.reset(content)
         self._unsure, self._next_due = False, content.next_due
         self._next_expiry = math.inf if content.next_expiry is None else content.next_expiry
@@ -218,11 +216,7 @@ class ServerView:
         if self.state is self._written and self._kept is None and same_parts:
             self._next_text = self._state_text
             return
-        try:
-            self._next_text = encode_state(self.state, self._kept)
-        except (TypeError, ValueError, RecursionError):  # a strategy has given what is no plain data
-            self.state = writable(self.state, self._written or self.rules.initial(), self.rules)
-            self._next_text = encode_state(self.state, self._kept)
+        self.state, self._next_text = encoded(self.state, self._kept, self._written, self.rules)
 
     @property
     def changed(self) -> bool:
@@ -301,14 +295,12 @@ class ServerView:
 
     def add_running(self, record: JobRecord) -> None:
         """A job has been started."""
-        self.running[record.id] = record
-        self._running_facts = None
+        self.moment.running.add(record)
         self.dirty = True
 
     def remove_running(self, record: JobRecord) -> None:
         """A job runs no more."""
-        del self.running[record.id]
-        self._running_facts = None
+        self.moment.running.remove(record)
         self.dirty = True
 
     # -- what waits --------------------------------------------------------------------------------------------------
@@ -404,8 +396,5 @@ class ServerView:
         return [row_in(entry) for entry in self._front.named(count, self.ready)]
 
     def _snapshot(self, oldest_at: float | None, ahead: Sequence[JobFacts]) -> Snapshot:
-        if self._running_facts is None:
-            self._running_facts = tuple(
-                Running(job, self.now if job.started_at is None else job.started_at) for job in self.running.values()
-            )
-        return Snapshot(self.now, self.state, self.waiting, self._running_facts, oldest_at, ahead)
+        running = self.moment.running.seen(self.now)
+        return Snapshot(self.now, self.state, self.waiting, running, oldest_at, ahead)

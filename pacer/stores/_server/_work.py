@@ -13,6 +13,7 @@ from pacer._minutes import Tally
 from pacer._overview import Mark
 from pacer._rules import Fate
 from pacer.stores._rows import Encoded, Row, decode, storable_text
+from pacer.stores._running import RunningJobs
 from pacer.stores._server._backend import Backend, Change, Place
 
 WAITING = (Place.READY, Place.DELAYED)
@@ -23,7 +24,7 @@ class Moment:
     """What the jobs and the view of one queue share: the time, and which jobs run."""
 
     now: float = 0.0
-    running: dict[str, JobRecord] = attrs.field(factory=dict)
+    running: RunningJobs = attrs.field(factory=RunningJobs)
 
 
 @attrs.define(eq=False)
@@ -140,7 +141,7 @@ class Work:
 
     def request_cancel(self, job: JobRecord) -> None:
         """The worker that runs the job is to cancel it."""
-        running = self._moment.running[job.id]
+        running = self._moment.running.by_id[job.id]
         running.cancel_requested = True
         self._change(running, Place.RUNNING, Place.RUNNING)
 
@@ -169,7 +170,7 @@ class Work:
 
     def find(self, job_id: str) -> JobRecord | None:
         """The job with this id."""
-        change, running = self._changes.get(job_id), self._moment.running.get(job_id)
+        change, running = self._changes.get(job_id), self._moment.running.by_id.get(job_id)
         if change is not None:
             complete = change.was is Place.NOWHERE or change.job.state is JobState.SUCCEEDED
             return change.job.copy() if complete else self.with_payload(change.job)
