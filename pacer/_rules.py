@@ -14,9 +14,10 @@ from typing import Any, Literal
 import attrs
 
 from pacer._admission import last_start, refusal
-from pacer._errors import ImpossibleJobError, QueueFullError, Throttled
-from pacer._guard import FALLBACK_WAIT, Guard
-from pacer._job import JobRecord, JobState, Outcome, OutcomeKind, Retry
+from pacer._ends import Fate, recovered, settle
+from pacer._errors import ImpossibleJobError, QueueFullError
+from pacer._guard import Guard
+from pacer._job import JobRecord, Outcome, OutcomeKind, Retry
 from pacer._numbers import Number, changed_numbers, numbers_of, with_numbers
 from pacer._promises import kept, promised
 from pacer._snapshot import QueueState, Snapshot, Stance
@@ -25,7 +26,6 @@ from pacer.protocols import (
     BackoffPolicy,
     DurationEstimator,
     Durations,
-    Failure,
     JobFacts,
     JobQueue,
     PacingPolicy,
@@ -38,44 +38,6 @@ _PAUSED = When(math.inf, on_event=True, reason="paused by hand", by_hand=True)
 INTERRUPTED = Outcome(OutcomeKind.IGNORED)
 UNUSED = Outcome(OutcomeKind.IGNORED, unused=True)
 EXPIRED = "it had not started by the time after which it is of no use"
-# A throttled queue is held at least this long: "retry after 0" may not spin. If neither the upstream nor the backoff
-# policy names a time, the upstream, which has just said "too many", is not asked again at once.
-LEAST_THROTTLE_HOLD = 0.001
-UNNAMED_THROTTLE_HOLD = 1.0
-
-
-@attrs.frozen
-class Fate:
-    """What becomes of a job.
-
-    Attributes:
-        state: Its new state.
-        ready_at: When it may start again, for `queued`.
-        error: One line for people.
-        failures: Its failures so far.
-        throttles: Its throttles so far.
-        first_failed_at: When it failed first; None if it never has.
-        retry_delay: Seconds that follow its last failure.
-    """
-
-    state: JobState
-    ready_at: float
-    error: str
-    failures: int
-    throttles: int
-    first_failed_at: float | None
-    retry_delay: float
-
-    @classmethod
-    def of(cls, job: JobRecord, state: JobState, error: str) -> Fate:
-        """A new state for a job whose counters stay what they are."""
-        return cls(state, job.ready_at, error, job.failures, job.throttles, job.first_failed_at, job.retry_delay)
-
-    def apply(self, job: JobRecord) -> None:
-        """Make the record say so, as far as it is the rules' to say."""
-        job.state, job.error = self.state, self.error
-        job.failures, job.throttles = self.failures, self.throttles
-        job.first_failed_at, job.retry_delay = self.first_failed_at, self.retry_delay
 
 
 @attrs.frozen(eq=False)
@@ -322,34 +284,7 @@ class Rules:
 
         Returns the new state, what becomes of the job, and the outcome with the queue's hold filled in.
         """
-        started_at = now if job.started_at is None else job.started_at
-        match outcome.kind:
-            case OutcomeKind.SUCCEEDED:
-                state = self._end_streak(state, started_at)
-                fate = Fate.of(job, JobState.SUCCEEDED, outcome.error)
-            case OutcomeKind.FAILED:
-                state, hold = self._count_failure(state, now, started_at, outcome)
-                outcome = attrs.evolve(outcome, hold=hold)
-                fate = self._after_failure(state, now, job, outcome, retry)
-            case OutcomeKind.THROTTLED:
-                state, outcome = self._throttle(state, now, started_at, outcome)
-                fate = self._after_throttle(job, outcome)
-            case OutcomeKind.IGNORED:
-                end = JobState.CANCELLED if job.cancel_requested else JobState.FAILED
-                fate = Fate.of(job, end, outcome.error)
-        if self.guard.pace_lost:
-            self.guard.pace_lost = False
-            state = self._hold(state, now + FALLBACK_WAIT, f"{type(self.pacing).__name__} gave no usable answer")
-        state = state.after_run(
-            now,
-            self.give_back(state.pacing, state.paced(now), job, outcome, running),
-            self._estimator_after(state, job, outcome, max(0.0, now - started_at)),
-            succeeded=fate.state is JobState.SUCCEEDED,
-            failed=fate.state is JobState.FAILED,
-            retried=fate.state is JobState.QUEUED and outcome.kind is OutcomeKind.FAILED,
-            throttled=outcome.kind is OutcomeKind.THROTTLED,
-        )
-        return state, fate, outcome
+        return settle(self, state, now, job, outcome, running, retry)
 
     def finish(self, state: QueueState, now: float, job: JobFacts, outcome: Outcome, running: int) -> QueueState:
         """Tell the pacing policy of the end of a run, and nobody else.
@@ -369,103 +304,8 @@ class Rules:
 
     def recover(self, job: JobRecord, runnable: bool) -> Fate:
         """What becomes of a job whose worker is gone? `runnable`: some live worker knows its function."""
-        if not runnable:
-            return Fate.of(job, JobState.STALE, "its worker is gone and nobody else can run it")
-        if job.state is JobState.QUEUED:
-            return Fate.of(job, JobState.QUEUED, job.error)
-        if self.on_crash == "stale":
-            return Fate.of(job, JobState.STALE, "interrupted by a crash")
-        if job.recoveries >= self.max_recoveries:
-            return Fate.of(job, JobState.DEAD, f"interrupted by {job.recoveries + 1} crashes")
-        return Fate.of(job, JobState.QUEUED, "interrupted by a crash")
+        return recovered(self, job, runnable)
 
     def predict(self, state: QueueState, job: JobFacts) -> Durations:
         """How long a run of this job will take."""
         return self.guard.durations(self.estimator, lambda: self.estimator.predict(state.estimator, job))
-
-    def _estimator_after(self, state: QueueState, job: JobFacts, outcome: Outcome, duration: float) -> Any:
-        if outcome.kind is OutcomeKind.IGNORED:
-            return state.estimator
-        return self.guard.state(
-            self.estimator,
-            "observed",
-            state.estimator,
-            lambda: self.estimator.observed(state.estimator, job, duration, outcome),
-        )
-
-    @staticmethod
-    def _known_before(state: QueueState, started_at: float) -> bool:
-        """Whether the job started before the last failure was known; then its end says nothing new of the streak."""
-        return state.last_failed_at is not None and started_at < state.last_failed_at
-
-    def _end_streak(self, state: QueueState, started_at: float) -> QueueState:
-        if state.failures and not self._known_before(state, started_at):
-            return attrs.evolve(state, failures=0, last_delay=0.0)
-        return state
-
-    def _count_failure(
-        self, state: QueueState, now: float, started_at: float, outcome: Outcome
-    ) -> tuple[QueueState, float]:
-        """One more failure in a row, unless parallel jobs failed of the same cause. Returns the hold in seconds."""
-        if self._known_before(state, started_at):
-            return state, 0.0
-        count = state.failures + 1
-        first = state.first_failed_at if state.failures else now
-        failure = self._failure(state, now, count, state.last_delay, first, outcome)
-        hold = self.guard.delay(self.backoff, lambda: self.backoff.delay(failure, self.random)) or 0.0
-        state = attrs.evolve(state, failures=count, first_failed_at=first, last_failed_at=now, last_delay=hold)
-        reason = f"backoff of {hold:g} s after {count} failure{'s' * (count > 1)} in a row"
-        return self._hold(state, now + hold, reason), hold
-
-    def _failure(
-        self, state: QueueState, now: float, count: int, previous: float, first: float, outcome: Outcome
-    ) -> Failure:
-        return Failure(count, previous, now - first, self._named_wait(outcome), *state.recent(now))
-
-    def _named_wait(self, outcome: Outcome) -> float | None:
-        """Seconds that the upstream asked to wait, as far as that can be meant; None if it did not."""
-        return self.guard.delay(Throttled, lambda: outcome.retry_after)
-
-    @staticmethod
-    def _hold(state: QueueState, until: float, reason: str) -> QueueState:
-        if until <= state.hold_until:
-            return state
-        return attrs.evolve(state, hold_until=until, hold_reason=reason)
-
-    def _after_failure(
-        self, state: QueueState, now: float, job: JobRecord, outcome: Outcome, retry: Retry | None
-    ) -> Fate:
-        failures = job.failures + 1
-        first = now if job.first_failed_at is None else job.first_failed_at
-        delay = None
-        if retry is not None and failures < retry.attempts and not job.cancel_requested:
-            failure = self._failure(state, now, failures, job.retry_delay, first, outcome)
-            delay = self.guard.delay(retry.backoff, lambda: retry.backoff.delay(failure, self.random))
-        if delay is None:
-            return Fate(JobState.FAILED, job.ready_at, outcome.error, failures, job.throttles, first, 0.0)
-        return Fate(JobState.QUEUED, now + delay, outcome.error, failures, job.throttles, first, delay)
-
-    def _throttle(
-        self, state: QueueState, now: float, started_at: float, outcome: Outcome
-    ) -> tuple[QueueState, Outcome]:
-        if outcome.retry_after is None:
-            state, hold = self._count_failure(state, now, started_at, outcome)
-            outcome = attrs.evolve(outcome, hold=hold)
-            if getattr(self.pacing, "slows_on_throttle", False):
-                return state, outcome
-            reason = f"throttled by the upstream, which did not say for how long: {UNNAMED_THROTTLE_HOLD:g} s"
-            return self._hold(state, now + UNNAMED_THROTTLE_HOLD, reason), outcome
-        hold = self._named_wait(outcome) or 0.0
-        reason = f"upstream said wait {hold:g} s"
-        return self._hold(state, now + max(hold, LEAST_THROTTLE_HOLD), reason), outcome
-
-    def _after_throttle(self, job: JobRecord, outcome: Outcome) -> Fate:
-        fate = Fate.of(job, JobState.QUEUED, outcome.error)
-        throttles = job.throttles + 1
-        if job.cancel_requested:
-            fate = Fate.of(job, JobState.CANCELLED, outcome.error)
-        elif throttles > self.max_throttles:
-            fate = Fate.of(
-                job, JobState.FAILED, f"throttled {throttles} times, last: {outcome.error or 'no reason given'}"
-            )
-        return attrs.evolve(fate, throttles=throttles)

@@ -23,7 +23,7 @@ LAYERS = {
     "seams": ["protocols", "events"],
     "upstream": ["_upstream"],
     "strategies": ["pacing", "backoff", "estimators", "queues", "codecs"],
-    "rules": ["_guard", "_draws", "_roll", "_forecast", "_promises", "_admission", "_numbers", "_rules"],
+    "rules": ["_guard", "_draws", "_ends", "_roll", "_forecast", "_promises", "_admission", "_numbers", "_rules"],
     "stores": ["stores"],
     "scheduler": [
         "",  # the package itself: the public names

@@ -10,12 +10,13 @@ from typing import Any
 
 import attrs
 
+from pacer._ends import Fate
 from pacer._errors import LeaseLostError, QueueFullError
 from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
 from pacer._minutes import Tally
 from pacer._overview import Listed, Listing, Rerun, WorkerSeen
 from pacer._reruns import enqueued_again, not_rerunnable
-from pacer._rules import EXPIRED, INTERRUPTED, UNUSED, Fate, Rules
+from pacer._rules import EXPIRED, INTERRUPTED, UNUSED, Rules
 from pacer._snapshot import LOOK_AHEAD, QueueState, Running, Snapshot
 from pacer.protocols import Added, Addition, Beat, Claimed, Expired, Settled, When
 from pacer.stores._memory_overview import history, listed, tally

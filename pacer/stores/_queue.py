@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import attrs
 
+from pacer._ends import Fate
 from pacer._errors import LeaseLostError, QueueFullError
 from pacer._job import BatchProgress, JobRecord, JobState, Outcome, Retry
-from pacer._rules import EXPIRED, INTERRUPTED, UNUSED, Fate, Rules
+from pacer._rules import EXPIRED, INTERRUPTED, UNUSED, Rules
 from pacer._snapshot import Snapshot
 from pacer.protocols import Added, Addition, Beat, Claimed, Settled, When
 from pacer.stores._rows import Encoded, decode, encode, storable_text

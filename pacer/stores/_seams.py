@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from pacer._ends import Fate
 from pacer._job import JobRecord, JobState
 from pacer._minutes import Tally
 from pacer._overview import Mark
-from pacer._rules import Fate, Rules
+from pacer._rules import Rules
 from pacer._snapshot import QueueState, Snapshot
 from pacer.stores._rows import Encoded, Row
 

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import attrs
 
+from pacer._ends import Fate
 from pacer._job import JobRecord, JobState
 from pacer._minutes import KEPT, Tally
 from pacer._overview import Mark
-from pacer._rules import Fate
 from pacer.stores._rows import COLUMNS, LISTED, PLAIN, Encoded, Row, decode, storable_text
 from pacer.stores._sqlite_mirror import Mirror
 

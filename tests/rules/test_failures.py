@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacer import BoundedQueue, JobRecord, JobState, Outcome, OutcomeKind, QueueState, Retry, Rules
+from pacer._ends import Fate
 from pacer._minutes import counted
-from pacer._rules import Fate
 from pacer.backoff import NoBackoff
 from pacer.estimators import MovingAverage
 from pacer.pacing import FixedPause, Unpaced

@@ -8,10 +8,10 @@ from typing import Any
 
 import attrs
 
+from pacer._ends import Fate
 from pacer._job import JobRecord, JobState
 from pacer._minutes import Tally
 from pacer._overview import Mark
-from pacer._rules import Fate
 from pacer.stores._rows import Encoded, Row, decode, storable_text
 from pacer.stores._running import RunningJobs
 from pacer.stores._server._backend import Backend, Change, Place
