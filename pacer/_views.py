@@ -12,7 +12,7 @@ from pacer._errors import JobCancelledError, JobFailedError, JobStaleError, Resu
 from pacer._forecast import forecast_start
 from pacer._job import Estimate, Job, JobRecord, JobState
 from pacer._rules import Rules
-from pacer._snapshot import Snapshot
+from pacer._snapshot import LOOK_AHEAD, Snapshot
 from pacer.protocols import Codec
 
 
@@ -37,7 +37,10 @@ class Status:
         waiting_for: Why nothing starts right now, for people; empty if nothing stands in the way.
         estimate: Time until a job enqueued now would start; None if no time can be named (paused).
         average_duration: Expected seconds of one job.
-        oldest_waiting_seconds: Age of the job that has waited longest; None if none waits.
+        oldest_waiting_seconds: Age of the job that has waited longest, delays included; None if none waits.
+        ready_seconds: How long the job that has waited longest could have started as far as it is concerned: its delay
+            and those of its retries do not count. None if no job is ready. Of more than 1000 that are ready, the age
+            of the oldest waiting job may stand in.
         working: Whether this process takes jobs.
         rate_limit: Starts a second that the pacing policy lets there be in the long run; None if it is not about a
             rate, as with a pause after each job.
@@ -61,6 +64,7 @@ class Status:
     estimate: Estimate | None
     average_duration: float
     oldest_waiting_seconds: float | None
+    ready_seconds: float | None
     working: bool
     rate_limit: float | None
     numbers_by_hand: Mapping[str, float]
@@ -91,10 +95,20 @@ def make_status(name: str, rules: Rules, snapshot: Snapshot, working: bool, *, f
         estimate=forecast_start(rules, snapshot, newcomer, snapshot.waiting + 1) if forecast else None,
         average_duration=rules.predict(queue, newcomer).mean,
         oldest_waiting_seconds=None if snapshot.oldest_at is None else max(0.0, now - snapshot.oldest_at),
+        ready_seconds=_ready_seconds(snapshot),
         working=working,
         rate_limit=rules.rate_limit(queue, now),
         numbers_by_hand=dict(queue.numbers),
     )
+
+
+def _ready_seconds(snapshot: Snapshot) -> float | None:
+    if not snapshot.ahead:
+        return None
+    longest = max(snapshot.now - max(job.ready_at, job.created_at) for job in snapshot.ahead)
+    if len(snapshot.ahead) >= LOOK_AHEAD and snapshot.oldest_at is not None:
+        longest = max(longest, snapshot.now - snapshot.oldest_at)
+    return max(0.0, longest)
 
 
 def view(record: JobRecord, position: int | None, utc: Callable[[float], datetime], codec: Codec | None) -> Job:

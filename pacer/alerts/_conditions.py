@@ -119,7 +119,7 @@ class OldestWaiting:
 
     def check(self, look: Look, before: Finding | None) -> Finding | None:
         """Whether one has waited too long."""
-        waited = look.ready_seconds
+        waited = look.status.ready_seconds
         if waited is None or waited <= self.seconds:
             return None
         status = look.status

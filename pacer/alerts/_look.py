@@ -42,9 +42,6 @@ class Look:
         now: The moment.
         status: As `Scheduler.status` gives it, over all processes; but `status.estimate` is None.
         forecast: Gives that estimate; `Look.estimate` asks it.
-        ready_seconds: How long the job that has waited longest could have started as far as it is concerned: its delay
-            and those of its retries do not count. None if no job is ready. Of more than 1000 that are ready, the age
-            of the oldest waiting job may stand in.
         refused: Jobs that the queue has refused in this process since the last look.
         retry_after: Seconds that the last refused were told to wait; None if none were.
         ended: Of the states that a condition names in `states`: jobs that have ended since the alert was last told,
@@ -54,7 +51,6 @@ class Look:
     now: float
     status: Status
     forecast: Callable[[], Estimate | None] = lambda: None
-    ready_seconds: float | None = None
     refused: int = 0
     retry_after: float | None = None
     ended: Sequence[EndedJob] = ()

@@ -14,7 +14,6 @@ from pacer._errors import TakenOverError
 from pacer._job import JobRecord, JobState
 from pacer._overview import Listing
 from pacer._signals import Pulse
-from pacer._snapshot import LOOK_AHEAD, Snapshot
 from pacer._views import make_status
 from pacer._worker import Worker
 from pacer.alerts._alert import Alert, AlertMessage
@@ -96,7 +95,6 @@ class Lookout:
             now=snapshot.now,
             status=make_status(self._queue, worker.rules, snapshot, worker.working, forecast=False),
             forecast=lambda: make_status(self._queue, worker.rules, snapshot, worker.working).estimate,
-            ready_seconds=_ready_seconds(snapshot),
             refused=self._refused,
             retry_after=self._retry_after,
         )
@@ -169,15 +167,6 @@ async def _is_first(worker: Worker, watch: Watch, which: str, was: float | None,
 
 def _ended(record: JobRecord, at: float) -> EndedJob:
     return EndedJob(id=record.id, task=record.task, state=record.state, ended_at=at, error=record.error)
-
-
-def _ready_seconds(snapshot: Snapshot) -> float | None:
-    if not snapshot.ahead:
-        return None
-    longest = max(snapshot.now - max(job.ready_at, job.created_at) for job in snapshot.ahead)
-    if len(snapshot.ahead) >= LOOK_AHEAD and snapshot.oldest_at is not None:
-        longest = max(longest, snapshot.now - snapshot.oldest_at)
-    return max(0.0, longest)
 
 
 def _one_line(text: str) -> str:

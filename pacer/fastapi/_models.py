@@ -56,7 +56,8 @@ class StatusView(_View):
     waiting_for: str = Field(description="Why nothing starts right now; empty if nothing stands in the way.")
     estimate: EstimateView | None = Field(description="Until a job handed in now would start; null if unknown.")
     average_duration: float = Field(description="Expected duration of one job.")
-    oldest_waiting_seconds: float | None = Field(description="Age of the job that has waited longest.")
+    oldest_waiting_seconds: float | None = Field(description="Age of the job that has waited longest, delays included.")
+    ready_seconds: float | None = Field(description="How long a job could have started by now; null if none is ready.")
     working: bool = Field(description="Whether the answering process takes jobs.")
 
     @classmethod

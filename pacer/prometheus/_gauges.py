@@ -29,8 +29,13 @@ _GAUGES = (
     _Gauge("pacer_jobs_running", "Jobs that run, in all processes.", lambda status: status.running),
     _Gauge(
         "pacer_jobs_oldest_waiting_age_seconds",
-        "Age of the job that has waited longest; 0 if none waits.",
+        "Age of the job that has waited longest, delays included; 0 if none waits.",
         lambda status: status.oldest_waiting_seconds or 0.0,
+    ),
+    _Gauge(
+        "pacer_jobs_longest_ready_seconds",
+        "Time for which the job that has waited longest could have started, delays left out; 0 if none could.",
+        lambda status: status.ready_seconds or 0.0,
     ),
     _Gauge("pacer_queue_capacity", "Jobs that may wait.", lambda status: status.capacity),
     _Gauge(

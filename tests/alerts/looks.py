@@ -23,8 +23,7 @@ CALM = a_status()
 def a_look(now: float, /, *, ready: float | None = None, refused: int = 0, ended: Any = (), **status: Any) -> Look:
     return Look(
         now=now,
-        status=attrs.evolve(CALM, **status),
-        ready_seconds=ready,
+        status=attrs.evolve(CALM, ready_seconds=ready, **status),
         refused=refused,
         retry_after=5.0 if refused else None,
         ended=ended,

@@ -62,6 +62,19 @@ async def test_gauges_show_the_queue_as_it_is_at_the_scrape(metrics: Metrics) ->
     assert "pacer_queue_wait_estimate_seconds" not in paused
 
 
+async def test_a_job_that_is_to_start_later_is_old_and_not_late(metrics: Metrics) -> None:
+    async with watched(metrics, pacing=FixedPause(1000), name="llm") as scheduler:
+        await scheduler.options(delay=100).enqueue(work)
+        await anyio.sleep(90)
+        delayed = await scraped(metrics.app)
+        await scheduler.pause()
+        await anyio.sleep(90)
+        late = await scraped(metrics.app)
+    old, ready = "pacer_jobs_oldest_waiting_age_seconds", "pacer_jobs_longest_ready_seconds"
+    assert (delayed[old][("llm",)], delayed[ready][("llm",)]) == (pytest.approx(90), 0)
+    assert (late[old][("llm",)], late[ready][("llm",)]) == (pytest.approx(180), pytest.approx(80))
+
+
 async def test_histograms_show_how_long_jobs_waited_and_ran(metrics: Metrics) -> None:
     async with watched(metrics, pacing=FixedPause(10)) as scheduler:
         await scheduler.enqueue(work, 20.0)

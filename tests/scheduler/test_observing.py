@@ -143,6 +143,7 @@ async def test_status_says_what_the_queue_is_doing() -> None:
         assert (busy.pending, busy.running, busy.waiting_for) == (1, 1, "1 of 1 running")
         assert busy.next_start_seconds is None
         assert busy.oldest_waiting_seconds == pytest.approx(0.5)
+        assert (idle.ready_seconds, busy.ready_seconds) == (None, pytest.approx(0.5))
         await anyio.sleep(1)
         pausing = await scheduler.status()
         assert pausing.waiting_for == "pause of 10 s after the last job"
