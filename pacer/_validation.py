@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import attrs
+
+# What a setting may be. Nothing physical is beyond, and products and quotients of two stay finite.
+SMALLEST: Final = 1e-15
+LARGEST: Final = 1e15
 
 _SECONDS = "a number of seconds (float, int or timedelta)"
 
@@ -33,28 +37,39 @@ def _fail(instance: object, attribute: attrs.Attribute[Any], rule: str, value: o
     raise ValueError(msg)
 
 
+def _not_immense(instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
+    if abs(value) > LARGEST:
+        _fail(instance, attribute, f"at most {LARGEST:g}" if value > 0 else f"at least {-LARGEST:g}", value)
+
+
 def positive(instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
-    """Accept finite numbers above zero."""
+    """Accept finite numbers above zero, from `SMALLEST` to `LARGEST`."""
     if not (math.isfinite(value) and value > 0):
         _fail(instance, attribute, "a finite number above 0", value)
+    if value < SMALLEST:
+        _fail(instance, attribute, f"at least {SMALLEST:g}", value)
+    _not_immense(instance, attribute, value)
 
 
 def not_negative(instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
-    """Accept finite numbers from zero up."""
+    """Accept finite numbers from zero up to `LARGEST`."""
     if not (math.isfinite(value) and value >= 0):
         _fail(instance, attribute, "a finite number, 0 or more", value)
+    _not_immense(instance, attribute, value)
 
 
 def one_or_more(instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
-    """Accept finite numbers from one up."""
+    """Accept finite numbers from one up to `LARGEST`."""
     if not (math.isfinite(value) and value >= 1):
         _fail(instance, attribute, "a finite number, 1 or more", value)
+    _not_immense(instance, attribute, value)
 
 
 def finite(instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
-    """Accept all numbers but NaN and the infinities."""
+    """Accept all numbers but NaN, the infinities, and what is beyond `LARGEST` on either side."""
     if not math.isfinite(value):
         _fail(instance, attribute, "a finite number", value)
+    _not_immense(instance, attribute, value)
 
 
 def begins_within(policy: Any) -> None:
@@ -77,11 +92,12 @@ def share(instance: object, attribute: attrs.Attribute[Any], value: float) -> No
 
 
 def whole(minimum: int) -> Callable[[object, attrs.Attribute[Any], int], None]:
-    """Accept whole numbers from `minimum` up."""
+    """Accept whole numbers from `minimum` up to `LARGEST`."""
 
     def check(instance: object, attribute: attrs.Attribute[Any], value: int) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
             _fail(instance, attribute, f"a whole number, {minimum} or more", value)
+        _not_immense(instance, attribute, value)
 
     return check
 

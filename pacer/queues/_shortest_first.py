@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
 import attrs
@@ -37,7 +36,7 @@ class ShortestFirst:
 
     def place(self, state: None, job: JobFacts, expected: Callable[[], float]) -> tuple[float, None]:
         """Earlier arrival and a shorter duration make the key smaller."""
-        return min(job.created_at + self.ageing * expected(), sys.float_info.max), None
+        return job.created_at + self.ageing * expected(), None
 
     def started(self, state: None, job: JobFacts, sort_key: float) -> None:
         """Nothing to learn."""

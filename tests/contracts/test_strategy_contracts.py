@@ -170,7 +170,7 @@ ORDERS = [
     EarliestDeadline(patience=600),
     ShortestFirst(),
     ShortestFirst(ageing=0.001),
-    ShortestFirst(ageing=1e300),
+    ShortestFirst(ageing=1e15),
     FairShare(),
     FairShare({"tenant": 3, None: 0.5}, dimension="tokens", default=500),
     FairShare({"tenant": 1e-300}, dimension=None, keys=2),

@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+import math
+from itertools import product
+from typing import Any
+
 import attrs
 import pytest
 
 import pacer.backoff
 import pacer.pacing
-from pacer import BoundedQueue, MaxWait, QueueState, Rules
+from pacer import BoundedQueue, JobRecord, MaxWait, Outcome, OutcomeKind, QueueState, Rules
 from pacer._numbers import numbers_of, with_numbers
 from pacer.backoff import ExponentialBackoff, HonourRetryAfter
 from pacer.estimators import MovingAverage
-from pacer.pacing import AllOf, FixedPause, FixedWindow, OpeningHours, PerKey, TokenBucket
+from pacer.pacing import (
+    AdaptiveRate,
+    AllOf,
+    Budget,
+    CompletionWindow,
+    CubicRate,
+    FixedPause,
+    FixedWindow,
+    GradientLimit,
+    ManualPace,
+    MinInterval,
+    OpeningHours,
+    PerKey,
+    ServerGuided,
+    SlidingWindow,
+    TokenBucket,
+    VegasLimit,
+    WarmUp,
+)
+from pacer.protocols import PacingPolicy
 from pacer.queues import Priority
 from pacer.testing import SampleJob
 
@@ -131,6 +154,65 @@ def test_numbers_that_go_with_each_other_are_set_in_any_order(order: int) -> Non
         given.set_numbers(state, {"backoff.maximum": None})
     back = given.set_numbers(state, {"backoff.maximum": None, "backoff.initial": None})
     assert (back.numbers, given.guard.take_faults()) == ({"queue.capacity": 9}, [])
+
+
+PACES = [
+    AdaptiveRate(1),
+    Budget(1000),
+    CompletionWindow(2, per=1),
+    CubicRate(),
+    FixedPause(1),
+    FixedWindow(2, per=1),
+    GradientLimit(2),
+    ManualPace(1),
+    MinInterval(1),
+    PerKey(TokenBucket(1)),
+    ServerGuided(TokenBucket(1)),
+    SlidingWindow(2, per=1),
+    TokenBucket(1) & MinInterval(1),
+    VegasLimit(2),
+    WarmUp(2, seconds=3),
+]
+
+
+@pytest.mark.parametrize("pacing", PACES, ids=repr)
+def test_a_number_that_is_taken_is_one_that_the_policy_can_work_with(pacing: PacingPolicy[Any]) -> None:
+    given, now, failed = rules(pacing=pacing), 1.7e9, Outcome(OutcomeKind.FAILED, error="no")
+    taken = []
+    for path, value in product(numbers_of(given), (1e300, 1e15, 1e-15, 1e-300)):
+        try:
+            state = given.set_numbers(given.initial(), {path: value})
+        except ValueError:
+            continue
+        taken.append(value)
+        tuned = given.tuned(state)
+        for number in range(4):
+            record = JobRecord(f"{number}", "work", created_at=now, ready_at=now, started_at=now)
+            when = tuned.next_start(state, now, record, 0)
+            assert not math.isnan(when.at)
+            state = tuned.start(state, now, record, 0)
+            state, _, _ = tuned.settle(state, now + 1, record, failed, 0, None)
+            tuned.rate_limit(state, now)
+        assert (path, value, given.guard.take_faults(), tuned.guard.take_faults()) == (path, value, [], [])
+    assert taken
+    assert 1e300 not in taken
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (
+            "pacing.seconds",
+            1e300,
+            r"^pacing\.seconds cannot be 1e\+300: FixedPause: seconds must be at most 1e\+15",
+        ),
+        ("queue.capacity", 1e16, r"BoundedQueue: capacity must be at most 1e\+15, got 10000000000000000"),
+        ("backoff.initial", 1e-20, r"ExponentialBackoff: initial must be at least 1e-15, got 1e-20"),
+    ],
+)
+def test_a_number_beyond_all_that_there_is_is_refused(path: str, value: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        rules().set_numbers(rules().initial(), {path: value})
 
 
 @pytest.mark.parametrize("value", [10**400, -(10**400), float("nan"), float("inf"), True, "5"])

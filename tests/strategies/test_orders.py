@@ -174,7 +174,7 @@ def test_jobs_of_which_the_same_is_expected_go_in_order_of_arrival():
 
 
 def test_an_absurd_duration_stands_behind_all_others_instead_of_before_them():
-    line = Line(ShortestFirst(ageing=1e308))
+    line = Line(ShortestFirst(ageing=1e15))
     line.add(job("for ever"), 1e9)
     line.add(job("short"), 1e-9)
     assert ids(line.drain()) == ["short", "for ever"]
