@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
 import importlib
 import json
 import os
 import pkgutil
 import sys
+import threading
+from typing import Any
 
 import pacer._operate
 from pacer._cli import main
@@ -43,11 +47,32 @@ def command(arguments: list[str], environment: dict[str, str], folder: str, out:
     main()
 
 
+def ended(status: Any) -> int:
+    """End all but the interpreter, which would take most of the time of a command; the exit code."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    if not isinstance(status, int | None):
+        sys.stderr.write(f"{status}\n")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return status if isinstance(status, int) else int(status is not None)
+
+
+gc.freeze()  # what is here stays, and is shared with all commands
 for line in sys.stdin:
     pid = os.fork()
     if not pid:
-        command(*json.loads(line))
-        sys.exit()
+        code = 1
+        try:
+            command(*json.loads(line))
+            code = ended(None)
+        except SystemExit as error:
+            code = ended(error.code)
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
     _, status = os.waitpid(pid, 0)
     sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
     sys.stdout.flush()
