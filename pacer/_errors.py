@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING
 from pacer._validation import optional_seconds
 
 if TYPE_CHECKING:
-    from pacer.protocols import LimitReport
+    from pacer._limit_report import LimitReport
 
 
 class PacerError(Exception):

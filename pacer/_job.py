@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from typing_extensions import TypeVar
 
+from pacer._limit_report import LimitReport
 from pacer._validation import whole
 
 if TYPE_CHECKING:
-    from pacer.protocols import BackoffPolicy, LimitReport
+    from pacer.protocols import BackoffPolicy
 
 T = TypeVar("T", default=Any)
 

@@ -19,8 +19,18 @@ ROOT = Path(pacer.__file__).parent
 # From the bottom up. A module may import what stands in its own layer or below.
 LAYERS = {
     "settings": ["_extras", "_validation"],
-    "values": ["_errors", "_durations", "_job", "_minutes", "_overview", "_reruns", "_snapshot"],
-    "seams": ["protocols", "events"],
+    "values": [
+        "_errors",
+        "_durations",
+        "_job",
+        "_limit_report",
+        "_minutes",
+        "_overview",
+        "_reruns",
+        "_snapshot",
+        "_when",
+    ],
+    "seams": ["_store_seam", "protocols", "events"],
     "upstream": ["_upstream"],
     "strategies": ["pacing", "backoff", "estimators", "queues", "codecs"],
     "rules": ["_guard", "_draws", "_ends", "_roll", "_forecast", "_promises", "_admission", "_numbers", "_rules"],
