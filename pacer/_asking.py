@@ -80,7 +80,7 @@ class Asking:
             after: `JobPage.after` of the page before; None (default) is the first page.
 
         Raises:
-            ValueError: States that have no order in common, or a mark that is none.
+            ValueError: States that have no order in common, a limit below 1, or a mark that is none.
         """
         return await list_jobs(self._running.worker, [JobState(state) for state in states], task, key, limit, after)
 
@@ -89,7 +89,17 @@ class Asking:
         return await self._running.worker.ledger.tally(MOST_COUNTED)
 
     async def upcoming(self, limit: int = 10) -> Sequence[Upcoming]:
-        """The next jobs, and when each is expected to start."""
+        """The next jobs, and when each is expected to start.
+
+        Not for many: each is forecast by itself, the ones behind from further away, and while that goes on nothing else
+        happens on the event loop. Ten take milliseconds, hundreds a second.
+
+        Args:
+            limit: How many at most, 1 or more; 10 by default.
+
+        Raises:
+            ValueError: Less than 1.
+        """
         return await upcoming_jobs(self._running.worker, limit)
 
     async def explain(self, job_id: str) -> Explanation:
@@ -118,8 +128,8 @@ class Asking:
         Raises:
             ValueError: Another number of minutes.
         """
-        if not 1 <= minutes <= KEPT:
-            msg = f"history: minutes must be 1 to {KEPT}, got {minutes}"
+        if not isinstance(minutes, int) or not 1 <= minutes <= KEPT:
+            msg = f"history: minutes must be 1 to {KEPT}, got {minutes!r}"
             raise ValueError(msg)
         ledger = self._running.worker.ledger
         last = number_of(ledger.now())

@@ -49,7 +49,7 @@ def counted(
         retried: A run has failed, and there will be another one.
         throttled: The upstream has sent a run back.
     """
-    number = int(now // SECONDS)
+    number = number_of(now)
     if not minute or number > minute[_MINUTE]:
         past = (*past, minute) if minute else past
         minute = (number, 0, 0.0, 0.0, 0, 0, 0, 0)

@@ -119,10 +119,10 @@ def _when(mark: Mark) -> tuple[float, int]:
 
 
 async def upcoming_jobs(worker: Worker, limit: int) -> Sequence[Upcoming]:
-    """The next jobs and their forecasts."""
-    ledger = worker.ledger
+    """The next jobs and their forecasts. Raises ValueError."""
+    ledger, listing = worker.ledger, Listing(state=JobState.QUEUED, limit=limit)
     snapshot = await ledger.snapshot(min(limit + OVERTAKERS, LOOK_AHEAD))
-    page = await ledger.listed(Listing(state=JobState.QUEUED, limit=limit))
+    page = await ledger.listed(listing)
     return [
         Upcoming(view(record, position, ledger.utc, None), forecast_start(worker.rules, snapshot, record, position))
         for position, (_, record) in enumerate(page.jobs, 1)

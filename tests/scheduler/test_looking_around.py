@@ -10,8 +10,8 @@ import anyio
 import pytest
 from every_store import MakeStore, on_every_store
 
-from pacer import ArgumentsUnavailableError, BoundedQueue, Job, JobState, Scheduler, UnknownJobError, call
-from pacer.backoff import ExponentialBackoff
+from pacer import ArgumentsUnavailableError, BoundedQueue, Job, JobState, Retry, Scheduler, UnknownJobError, call
+from pacer.backoff import ConstantBackoff, ExponentialBackoff
 from pacer.estimators import MovingAverage
 from pacer.pacing import FixedPause, PerKey, TokenBucket
 
@@ -70,11 +70,17 @@ async def test_a_hold_is_named_with_its_cause(make: MakeStore) -> None:
 
 @on_every_store
 async def test_a_delayed_job_and_one_to_be_retried_wait_for_their_time(make: MakeStore) -> None:
+    retry = Retry(attempts=2, backoff=ConstantBackoff(30))
     async with make_scheduler(make, pacing=TokenBucket(100)) as scheduler:
         await scheduler.options(job_id="later", delay=60).enqueue(analyse, 1)
-        found = await scheduler.explain("later")
-    assert found.reason == "its delay is not due yet"
-    assert found.seconds == pytest.approx(60, abs=0.1)
+        await scheduler.options(job_id="again", retry=retry).enqueue(analyse, 2, fail=True)
+        await anyio.sleep(12)
+        later, again = await scheduler.explain("later"), await scheduler.explain("again")
+    assert later.reason == "its delay is not due yet"
+    assert later.seconds == pytest.approx(48, abs=0.1)
+    assert again.reason == "its next attempt is not due yet"
+    assert again.seconds == pytest.approx(20, abs=0.1)
+    assert (later.ahead, again.ahead) == (1, 0)
 
 
 @on_every_store
@@ -226,7 +232,16 @@ async def test_the_last_minutes_are_told_without_gaps_the_current_one_last(make:
     assert all(math.isfinite(one.mean_wait) for one in found)
 
 
-@pytest.mark.parametrize("minutes", [0, -1, 1441])
+@pytest.mark.parametrize("limit", [0, -1, 1.5, True])
+async def test_so_many_jobs_are_none_to_ask_for(limit: int) -> None:
+    async with Scheduler() as scheduler:
+        with pytest.raises(ValueError, match="limit must be a whole number, 1 or more"):
+            await scheduler.jobs(limit=limit)
+        with pytest.raises(ValueError, match="limit must be a whole number, 1 or more"):
+            await scheduler.upcoming(limit)
+
+
+@pytest.mark.parametrize("minutes", [0, -1, 1441, 1.5])
 async def test_more_minutes_than_are_kept_are_refused(minutes: int) -> None:
     async with Scheduler() as scheduler:
         with pytest.raises(ValueError, match="minutes must be 1 to 1440"):
