@@ -88,7 +88,7 @@ class Lookout:
     async def _look(
         self, worker: Worker, watches: Sequence[Watch], send: Callable[[Watch, AlertMessage], None]
     ) -> None:
-        """Send what there is for this process to send, each at once: the store may fail before the next."""
+        """Send what there is for this process to send. Where the store fails for one alert, it may not for the next."""
         ledger = worker.ledger
         snapshot = await ledger.snapshot()
         look = Look(
@@ -99,18 +99,31 @@ class Lookout:
             retry_after=self._retry_after,
         )
         self._refused, self._retry_after = 0, None
+        problem: Exception | None = None
         for watch in watches:
-            times = Times.of(watch.alert.name, snapshot.queue.ticks)
-            own = attrs.evolve(look, ended=await self._ended(worker, watch, times, look.now))
-            tell = watch.looked(own, times)
-            if tell is not None and await _is_ours(worker, watch, own, tell):
-                message = self._message(worker, watch, tell, look.now)
-                if message.firing or watch.alert.resolved:
-                    send(watch, message)
-                if own.ended:  # for the pace of the others
-                    await _is_first(worker, watch, "happened", times.happened, look.now)
+            try:
+                await self._look_for(worker, watch, look, Times.of(watch.alert.name, snapshot.queue.ticks), send)
+            except TakenOverError:
+                raise
+            except Exception as error:
+                problem = error
             for fault in watch.guard.take_faults():
                 worker.announce(events.PartMisbehaved(look.now, fault.part, fault.question, fault.problem))
+        if problem is not None:
+            raise problem
+
+    async def _look_for(
+        self, worker: Worker, watch: Watch, look: Look, times: Times, send: Callable[[Watch, AlertMessage], None]
+    ) -> None:
+        """The same for one alert."""
+        own = attrs.evolve(look, ended=await self._ended(worker, watch, times, look.now))
+        tell = watch.looked(own, times)
+        if tell is not None and await _is_ours(worker, watch, own, tell):
+            message = self._message(worker, watch, tell, look.now)
+            if message.firing or watch.alert.resolved:
+                send(watch, message)
+            if own.ended:  # for the pace of the others
+                await _is_first(worker, watch, "happened", times.happened, look.now)
 
     async def _ended(self, worker: Worker, watch: Watch, times: Times, now: float) -> list[EndedJob]:
         """The jobs that have ended since the last message, as far as the condition wants to see them."""

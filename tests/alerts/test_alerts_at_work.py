@@ -304,13 +304,17 @@ class _FailingLists:
         raise StoreUnavailableError(msg)
 
 
-async def test_what_is_to_be_told_is_told_although_the_store_fails_after_that() -> None:
+async def test_what_the_store_does_not_say_for_one_alert_keeps_no_other_from_being_told() -> None:
     told, recorder = Told(), Recorder()
-    alerts = [Alert(PausedFor(0), told), Alert(JobEnded("failed"), told)]
-    async with Scheduler(store=FailingLists(), observers=[recorder], alerts=alerts) as scheduler:
+    alerts = [Alert(QueueFull(), told, name="first"), Alert(JobEnded("failed"), told), Alert(QueueFull(), told)]
+    async with Scheduler(store=FailingLists(), observers=[recorder], alerts=alerts, queue=BoundedQueue(1)) as scheduler:
         await scheduler.pause()
+        await anyio.sleep(30)  # at its first look no job has ended yet
+        for _ in range(3):
+            with suppress(QueueFullError):
+                await scheduler.enqueue(work)
         await anyio.sleep(100)
-    assert [message.alert for message in told.messages] == ["PausedFor(0)"]
+    assert [(message.alert, message.count) for message in told.messages] == [("first", 2), ("QueueFull()", 2)]
     failed = recorder.of(events.StoreFailed)
     assert len(failed) >= 9
     assert failed[0].action == "alerts"
