@@ -12,6 +12,7 @@ from pacer._errors import UnknownJobError
 from pacer._forecast import OVERTAKERS, forecast_start
 from pacer._job import Estimate, Job, JobRecord, JobState
 from pacer._overview import Listing, Mark
+from pacer._rules import Rules
 from pacer._snapshot import LOOK_AHEAD, Snapshot
 from pacer._views import view
 from pacer._worker import Worker
@@ -58,7 +59,7 @@ class Explanation:
         ahead: How many jobs are to start before it; None if it does not wait.
         reason: What keeps jobs from starting right now, in one phrase; empty if nothing does, or it does not wait.
         seconds: How much longer that lasts; None if no time can be named, as when it ends with a running job.
-        estimate: Time from now until it starts; None if it does not wait, or no time can be named.
+        estimate: Time from now until it starts; None if it does not wait, or no time can be named (paused, no worker).
     """
 
     job: Job
@@ -136,18 +137,18 @@ async def explanation(worker: Worker, record: JobRecord) -> Explanation:
     job = view(record, position, ledger.utc, None)
     if position is None:
         return Explanation(job, None, "", None, None)
+    if not await _runnable(worker, record):
+        return Explanation(job, position - 1, f"no worker is there that can run {record.task}", None, None)
     snapshot = await ledger.snapshot()
-    reason, seconds = await _in_the_way(worker, record, snapshot)
+    reason, seconds = _in_the_way(worker.rules.tuned(snapshot.queue), record, snapshot)
     estimate = forecast_start(worker.rules, snapshot, record, position)
     return Explanation(job, position - 1, reason, seconds, estimate)
 
 
-async def _in_the_way(worker: Worker, record: JobRecord, snapshot: Snapshot) -> tuple[str, float | None]:
+def _in_the_way(rules: Rules, record: JobRecord, snapshot: Snapshot) -> tuple[str, float | None]:
     """What keeps the job from starting, and for how many seconds."""
     now, queue = snapshot.now, snapshot.queue
-    if not await _runnable(worker, record):
-        return f"no worker is there that can run {record.task}", None
-    when = worker.rules.tuned(queue).next_start(queue, now, record, len(snapshot.running))
+    when = rules.next_start(queue, now, record, len(snapshot.running))
     if record.ready_at > max(now, when.at if when.at < math.inf else now) and not queue.paused:
         again = "its next attempt" if record.failures else "its delay"
         return f"{again} is not due yet", record.ready_at - now

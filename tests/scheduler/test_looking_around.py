@@ -100,8 +100,10 @@ async def test_a_job_that_nobody_can_run_says_so(make: MakeStore) -> None:
     async with make_scheduler(make, worker_concurrency=0) as scheduler:
         await scheduler.options(job_id="job").enqueue(analyse, 1)
         # The one worker knows the function, and runs nothing.
-        assert (await scheduler.explain("job")).reason == "no worker is there that can run analyse"
+        found = await scheduler.explain("job")
         seen = await scheduler.workers()
+    assert (found.ahead, found.reason, found.seconds) == (0, "no worker is there that can run analyse", None)
+    assert found.estimate is None
     assert [one.tasks for one in seen] == [frozenset({"analyse"})]
 
 
