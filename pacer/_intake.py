@@ -95,6 +95,14 @@ class Intake:
         self, options: JobOptions, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> tuple[JobRecord, LocalCall | None]:
         """A new job; of a function that is not registered, one that lives in this process only, with its call."""
+        record, local = self.possible(options, function, args, kwargs)
+        record.headers = self.worker.announce.headers()
+        return record, local
+
+    def possible(
+        self, options: JobOptions, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[JobRecord, LocalCall | None]:
+        """The same, of which no observer hears: to see whether it could be made."""
         task = self._registry.of(function)
         if task is not None:
             payload = self.worker.codec.encode_call(task.name, args, kwargs)
@@ -124,7 +132,6 @@ class Intake:
             options.retry,
             options.unique,
             expires=options.expires,
-            headers=self.worker.announce.headers(),
         )
         ordinary = options.cost is ONE_REQUEST
         if not (ordinary and self._ordinary_cost_is_possible):

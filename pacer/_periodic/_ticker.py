@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextvars import Context
 
 import anyio
 import anyio.abc
@@ -18,6 +19,7 @@ from pacer import events
 from pacer._errors import ImpossibleJobError, NotEncodableError, QueueFullError, TakenOverError
 from pacer._intake import Intake
 from pacer._job import JobRecord
+from pacer._options import JobOptions
 from pacer._periodic._timetable import Schedule
 from pacer._runner import one_line
 from pacer._troubles import STORE_RETRY
@@ -107,7 +109,8 @@ class Ticker:
         """Raises what enqueueing one of them would raise, such as NotEncodableError and ImpossibleJobError."""
         ticker = cls(intake, [_Place(schedule) for schedule in schedules])
         for schedule in schedules:
-            ticker._record(schedule, 0.0)
+            options = ticker._options(schedule, 0.0)
+            intake.possible(options, schedule.function, schedule.args, schedule.kwargs)
         return ticker
 
     def start(self, task_group: anyio.abc.TaskGroup) -> None:
@@ -211,7 +214,10 @@ class Ticker:
         return record
 
     def _record(self, schedule: Schedule, at: float) -> JobRecord:
-        job_id = schedule.job_id(schedule.plan.utc(self._intake.worker.ledger, at))
-        options = attrs.evolve(schedule.options, job_id=job_id)
-        record, _ = self._intake.made(options, schedule.function, schedule.args, schedule.kwargs)
+        options, function = self._options(schedule, at), schedule.function
+        # Not in the context of this task, which goes back to whatever started the scheduler: a trace, maybe.
+        record, _ = Context().run(self._intake.made, options, function, schedule.args, schedule.kwargs)
         return record
+
+    def _options(self, schedule: Schedule, at: float) -> JobOptions:
+        return attrs.evolve(schedule.options, job_id=schedule.job_id(schedule.plan.utc(self._intake.worker.ledger, at)))

@@ -178,6 +178,19 @@ async def test_each_job_of_a_batch_has_a_span_of_its_own(spans: Spans) -> None:
     assert {ids(span.parent) for span in runs} == {ids(span.context) for span in creates}
 
 
+async def test_a_periodic_job_begins_a_trace_whatever_the_scheduler_was_started_in(spans: Spans) -> None:
+    """And there is a span for each job, and none for looking whether there could be one."""
+    scheduler = traced(spans, name="llm")
+    scheduler.every(60)(work)
+    with spans.tracer.start_as_current_span("main"):
+        async with scheduler:
+            await anyio.sleep(130)
+    created = spans.named("create llm")
+    assert [span.parent for span in created] == [None, None]
+    assert sum(name.startswith("create") for name in spans.names) == 2
+    assert [ids(span.parent) for span in spans.named("process llm")] == [ids(span.context) for span in created]
+
+
 async def test_baggage_goes_with_the_job(spans: Spans) -> None:
     found = []
 
