@@ -109,7 +109,6 @@ def _common(
     """Run jobs against services that limit you."""
 
 
-@app.command(rich_help_panel=_PANELS["demo"])
 def demo(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of the application, on loopback; 0 takes any.")] = 8765,
     upstream_port: Annotated[int, typer.Option(min=0, max=65535, help="Of the stand-in upstream, on loopback.")] = 8766,
@@ -145,3 +144,6 @@ def demo(
     except DemoError as error:
         typer.echo(f"pacer demo: {error}", err=True)
         raise typer.Exit(1) from None
+
+
+app.command(help=help_of(demo), rich_help_panel=_PANELS["demo"])(demo)

@@ -19,6 +19,12 @@ def _short(instance: object, attribute: attrs.Attribute[str | None], value: str 
         raise ValueError(msg)
 
 
+def _in_64_bits(_: object, attribute: attrs.Attribute[int], value: int) -> None:
+    if not -(2**63) <= value < 2**63:
+        msg = f"options: {attribute.name} must be a whole number of 64 bits, from -2**63 to 2**63 - 1"
+        raise ValueError(msg)
+
+
 def _costs(instance: object, attribute: attrs.Attribute[Mapping[str, float]], value: Mapping[str, float]) -> None:
     for name, amount in value.items():
         if not (isinstance(name, str) and math.isfinite(amount) and amount >= 0):
@@ -31,7 +37,7 @@ class JobOptions:
     """The options of one job; `Scheduler.options` says what they mean."""
 
     job_id: str | None = attrs.field(default=None, validator=_short)
-    priority: int = attrs.field(default=0, validator=attrs.validators.instance_of(int))
+    priority: int = attrs.field(default=0, validator=[attrs.validators.instance_of(int), _in_64_bits])
     key: str | None = attrs.field(default=None, validator=_short)
     cost: Mapping[str, float] = attrs.field(default=ONE_REQUEST, validator=_costs)
     delay: float = attrs.field(default=0.0, converter=seconds, validator=not_negative)

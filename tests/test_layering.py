@@ -28,6 +28,7 @@ LAYERS = {
         "_overview",
         "_reruns",
         "_snapshot",
+        "_wall",
         "_when",
     ],
     "seams": ["_store_seam", "protocols", "events"],

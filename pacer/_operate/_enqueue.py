@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 import attrs
 import typer
 
-from pacer import Estimate, PacerError
+from pacer import Estimate, PacerError, UnknownJobError
 from pacer._operate._completion import complete_task
 from pacer._operate._data import estimate_data
 from pacer._operate._errors import USAGE, OperateError, exit_codes
@@ -28,6 +28,8 @@ class _Enqueued:
     state: str
     position: int | None
     estimate: Estimate | None
+    reason: str
+    """Why no time can be named at which it starts."""
     warning: str
 
 
@@ -67,6 +69,9 @@ def enqueue(
         if cost:
             options["cost"] = _costs(cost)
         call = _json("--args", args, list), _json("--kwargs", kwargs, dict)
+        if not task.strip():
+            msg = "TASK is empty: give the name under which the function is registered"
+            raise OperateError(msg, USAGE)
 
         async def put(guest: Guest) -> _Enqueued:
             guest.need_parts("enqueue")
@@ -115,8 +120,16 @@ async def _put(
         state=receipt.state.value,
         position=receipt.position,
         estimate=receipt.estimate,
+        reason="" if receipt.estimate else await _reason(guest, receipt.job_id),
         warning=warning,
     )
+
+
+async def _reason(guest: Guest, job_id: str) -> str:
+    try:
+        return (await guest.scheduler.explain(job_id)).reason
+    except UnknownJobError:  # it is over, and was not kept
+        return ""
 
 
 def _stands_in(*_: Any, **__: Any) -> NoReturn:
@@ -128,7 +141,7 @@ def _stands_in(*_: Any, **__: Any) -> NoReturn:
 def _json(option: str, text: str, kind: type) -> Any:
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         msg = f"{option} is not JSON: {error}"
         raise OperateError(msg, USAGE) from error
     if not isinstance(value, kind):
@@ -166,8 +179,10 @@ def _data(done: _Enqueued) -> dict[str, Any]:
 def _told(done: _Enqueued) -> str:
     if done.position is None:
         return f"{clean(done.job_id)}  exists already: {done.state}"
-    if done.estimate is None:
+    if done.warning:
         starts = "no time can be named at which it starts"
+    elif done.estimate is None:
+        starts = f"no time can be named at which it starts{f' ({clean(done.reason)})' if done.reason else ''}"
     else:
         starts = "starts at once" if done.estimate.high <= 0 else f"starts in {estimate_text(done.estimate)}"
     there = "" if done.created else "exists already, "

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -18,6 +22,8 @@ STORE_AWAY: Final = 3
 WARNINGS: Final = 4
 INTERRUPTED: Final = 130
 
+_LONGEST: Final = 2000
+
 
 class OperateError(Exception):
     """The command cannot go on; the message says what to do.
@@ -31,13 +37,22 @@ class OperateError(Exception):
         self.code = code
 
 
+class OutputError(OperateError):
+    """Standard output takes no more: the disk on which it is kept is full, for example."""
+
+
 @contextmanager
 def exit_codes(command: str) -> Iterator[None]:
     """Errors become one line, without passwords, and an exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # not every terminal can show what jobs write
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         yield
     except StoreUnavailableError as error:
         leave(command, error, STORE_AWAY)
+    except OutputError as error:
+        _give_up_output()
+        leave(command, error, error.code)
     except (OperateError, WorkError) as error:
         leave(command, error, error.code)
     except PacerError as error:
@@ -46,7 +61,28 @@ def exit_codes(command: str) -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
 
 
+@contextmanager
+def output() -> Iterator[None]:
+    """While something is written there. Raises OutputError; a pipe that nobody reads any more is left to typer."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        msg = f"the output cannot be written: {error.strerror or error}"
+        raise OutputError(msg) from error
+
+
+def _give_up_output() -> None:
+    """What is still to be written goes nowhere, so that the end of the process does not fail of it again."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def leave(command: str, why: object, code: int) -> None:
     """Say why, on one line, and end."""
-    typer.echo(f"pacer {command}: {redacted(' '.join(str(why).split()))}", err=True)
+    text = redacted(" ".join(str(why).split()))
+    if len(text) > _LONGEST:  # what was given is told, and so is what is wrong with it
+        text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
+    typer.echo(f"pacer {command}: {text}", err=True)
     raise typer.Exit(code) from None

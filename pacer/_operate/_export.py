@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
 import re
 import sqlite3
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, TextIO
@@ -17,7 +19,7 @@ import attrs
 import typer
 
 from pacer import Job, JobState
-from pacer._operate._errors import USAGE, OperateError, exit_codes
+from pacer._operate._errors import USAGE, OperateError, exit_codes, output
 from pacer._operate._jobs import duration_of, shelves
 from pacer._operate._options import AppOption, KeyOption, QueueOption, StoreUrlOption, TaskOption, WithinOption
 from pacer._operate._target import Guest, Target, visit
@@ -52,7 +54,7 @@ def export(
     queue: QueueOption = None,
     app: AppOption = None,
     within: WithinOption = None,
-    output: Annotated[
+    path: Annotated[
         Path | None, typer.Option("--output", "-o", dir_okay=False, help="A file; by default standard output.")
     ] = None,
     since: Annotated[
@@ -74,7 +76,7 @@ def export(
 
     Exit codes: 0 written, 1 refused, 2 wrong usage, 3 the store cannot be reached.
     """
-    with exit_codes("export"):
+    with exit_codes("export"), _sorting():
         if everything and state:
             msg = "give --all or --state, not both"
             raise OperateError(msg, USAGE)
@@ -87,9 +89,9 @@ def export(
                 await _read(guest, sorter, states, task, key, start)
 
             visit(target, read)
-            with _written(output) as file:
+            with _written(path) as file:
                 count = sorter.write(file)
-            _tell(count, output, sorter.dimensions)
+            _tell(count, path, sorter.dimensions)
 
 
 async def _read(
@@ -110,13 +112,25 @@ async def _read(
 def _start(text: str, now: datetime) -> datetime:
     """Raises OperateError."""
     if found := _AGO.fullmatch(text.strip()):
-        return now - timedelta(seconds=float(found[1]) * _SECONDS[found[2]])
+        with contextlib.suppress(OverflowError):
+            return now - timedelta(seconds=float(found[1]) * _SECONDS[found[2]])
+        return datetime.min.replace(tzinfo=UTC)
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
         msg = f'--since {text!r} is no time; give one as "2026-05-04T09:00" (UTC), or how long ago, as "6h"'
         raise OperateError(msg, USAGE) from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+@contextmanager
+def _sorting() -> Iterator[None]:
+    """While the temporary file is in use. Raises OperateError; stores raise their own errors."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        msg = f"the temporary file in which jobs are sorted cannot be written: {error}; SQLITE_TMPDIR says where it is"
+        raise OperateError(msg) from error
 
 
 @attrs.define(eq=False)
@@ -199,26 +213,29 @@ def _short(number: float) -> str:
 
 
 @contextmanager
-def _written(output: Path | None) -> Iterator[TextIO]:
+def _written(path: Path | None) -> Iterator[TextIO]:
     """The file, or standard output, as UTF-8. Raises OperateError."""
+    if path is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+        if sys.stdout is None:
+            msg = "standard output is closed; give a file: --output FILE"
+            raise OperateError(msg)
+        with output():
+            yield sys.stdout
+            sys.stdout.flush()
+        return
     try:
-        if output is None:
-            sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
-        opened: AbstractContextManager[TextIO] = (
-            nullcontext(sys.stdout)
-            if output is None
-            else output.open("w", encoding="utf-8", errors="backslashreplace", newline="")
-        )
+        with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            yield file
     except OSError as error:
-        msg = f"{output} cannot be written: {error.strerror or error}"
+        msg = f"{path} cannot be written: {error.strerror or error}"
         raise OperateError(msg) from error
-    with opened as file:
-        yield file
 
 
-def _tell(count: int, output: Path | None, dimensions: Mapping[str, None]) -> None:
+def _tell(count: int, path: Path | None, dimensions: Mapping[str, None]) -> None:
     """On standard error, lest it get among the rows."""
     costs = {name: f"cost_{name}" for name in dimensions}
-    where = "FILE" if output is None else str(output)
+    where = "FILE" if path is None else str(path)
     trace = f'Trace({where!r}, at="created_at", key="key", priority="priority", size="size", cost={costs!r})'
     typer.echo(f"{count_text(count, 'job')} written; as a workload: {trace}", err=True)

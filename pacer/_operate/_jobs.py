@@ -21,7 +21,7 @@ from pacer._operate._options import (
     WithinOption,
 )
 from pacer._operate._target import Guest, Target, visit
-from pacer._operate._text import cell, say, say_json_line, seconds_text, styled, table
+from pacer._operate._text import cell, clean, say, say_json_line, seconds_text, styled, table
 
 MOST: Final = 10_000
 _A_PAGE: Final = 200
@@ -79,7 +79,7 @@ def jobs(
             for job in found:
                 say_json_line(job_data(job))
         else:
-            _show(found, states, now, more=more)
+            _show(found, _nothing(states, task, key), now, more=more)
 
 
 async def listed(
@@ -133,13 +133,21 @@ _SORT_KEYS: Final[Mapping[Sort, Callable[[Job], Any]]] = {
 }
 
 
-def _show(found: Sequence[Job], states: Sequence[JobState], now: datetime, *, more: bool) -> None:
+def _nothing(states: Sequence[JobState], task: str | None, key: str | None) -> str:
+    of = "" if task is None else f" of {clean(task)}"
+    with_key = "" if key is None else f" with key {clean(key)}"
+    return f"no job{of}{with_key} is {' or '.join(states)}"
+
+
+def _show(found: Sequence[Job], nothing: str, now: datetime, *, more: bool) -> None:
     if not found:
-        say(f"no job is {' or '.join(states)}")
+        say(nothing)
         return
-    heads = ["id", "state", "task", "key", "try", "when", "about"]
+    heads = ["id", "state", "task", "key", "try", "when", "ran", "about"]
     if all(job.key is None for job in found):
         heads.remove("key")
+    if all(duration_of(job) is None for job in found):
+        heads.remove("ran")
     lines = [[value for name, value in _line(job, now).items() if name in heads] for job in found]
     table(heads, lines, right=[heads.index("try")])
     if more:
@@ -154,6 +162,7 @@ def _line(job: Job, now: datetime) -> dict[str, str]:
         "key": "" if job.key is None else cell(job.key),
         "try": str(job.attempt),
         "when": when_text(job, now),
+        "ran": "" if (ran := duration_of(job)) is None else seconds_text(ran),
         "about": about(job),
     }
 

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from pacer import Job, JobState, Minute, Upcoming
 from pacer._operate._jobs import about, ago
-from pacer._operate._state import able, state_of
+from pacer._operate._state import able
 from pacer._operate._status import Overview, overview
 from pacer._operate._target import Guest
 from pacer._operate._text import cell, clean, count_text, estimate_text, number_text
@@ -65,8 +65,7 @@ def line_of(look: Look) -> str:
 def screen_of(look: Look, console: Console, trouble: str = "") -> RenderableType:
     """A screen, for a terminal."""
     seen = look.overview
-    state = state_of(seen.status, seen.workers, certain=not seen.uncertain)
-    head = Text(state.text, style="bold green" if state.good else "bold yellow")
+    head = Text(seen.state.text, style="bold green" if seen.state.good else "bold yellow")
     if trouble:
         head = Text(f"cannot look: {clean(trouble)}", style="bold red")
     parts: list[RenderableType] = [head, Text(_figures(look), style="dim"), Text(), _chart(look.minutes, console)]

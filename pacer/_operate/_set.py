@@ -50,7 +50,7 @@ def set_numbers(
     be reached.
     """
     with exit_codes("set"):
-        changes = {**_changes(pairs or []), **{path.removesuffix("="): None for path in reset or ()}}
+        changes = _changes(pairs or [], reset or [])
 
         async def change(guest: Guest) -> Sequence[Number]:
             guest.need_parts("set")
@@ -77,16 +77,25 @@ async def _change(guest: Guest, changes: dict[str, float | None], *, yes: bool) 
         raise OperateError(clean(error), USAGE) from error
 
 
-def _changes(pairs: Sequence[str]) -> dict[str, float | None]:
+def _changes(pairs: Sequence[str], reset: Sequence[str]) -> dict[str, float | None]:
     changes = dict[str, float | None]()
-    for pair in pairs:
-        path, _, text = pair.partition("=")
-        try:
-            changes[path] = int(text) if text.removeprefix("-").isdigit() else float(text)
-        except ValueError:
-            msg = f"{clean(pair)!r} is not of the form PATH=NUMBER, as pacing.seconds=5"
-            raise OperateError(msg, USAGE) from None
+    for path, value in [*map(_pair, pairs), *((path.removesuffix("="), None) for path in reset)]:
+        if path in changes and changes[path] != value:
+            msg = f"{clean(path)} is given twice: say once what it is to be"
+            raise OperateError(msg, USAGE)
+        changes[path] = value
     return changes
+
+
+def _pair(text: str) -> tuple[str, float]:
+    path, _, number = text.partition("=")
+    try:
+        if path:
+            return path, int(number) if number.removeprefix("-").isdigit() else float(number)
+    except ValueError:
+        pass
+    msg = f"{clean(text)!r} is not of the form PATH=NUMBER, as pacing.seconds=5"
+    raise OperateError(msg, USAGE)
 
 
 def _data(one: Number) -> dict[str, object]:

@@ -38,13 +38,14 @@ def able(workers: Iterable[WorkerSeen]) -> list[WorkerSeen]:
     return [one for one in workers if one.alive_seconds > 0 and one.slots and one.tasks]
 
 
-def state_of(status: Status, workers: Sequence[WorkerSeen], *, certain: bool) -> State:
+def state_of(status: Status, workers: Sequence[WorkerSeen], *, certain: bool, due_in: float = 0.0) -> State:
     """The first of these that is so.
 
     Args:
         status: Of the queue.
         workers: Those who have it open.
         certain: Whether its parts are known. If not, nothing is said of what they decide.
+        due_in: Seconds until the first of the waiting jobs is due; 0 if one is.
     """
     running = f"; {count_text(status.running, 'job')} still running" if status.running else ""
     if status.paused:
@@ -53,14 +54,17 @@ def state_of(status: Status, workers: Sequence[WorkerSeen], *, certain: bool) ->
         reason, left = clean(status.hold_reason) or "nobody says why", seconds_text(status.hold_seconds)
         text = f"held: {reason}, {left} left{running}"
         return State("held", text, status.hold_seconds, good=False, advice=_WHEN_HELD)
-    return _waiting(status, workers, certain=certain) if status.pending else _empty(status)
+    return _waiting(status, workers, certain=certain, due_in=due_in) if status.pending else _empty(status)
 
 
-def _waiting(status: Status, workers: Sequence[WorkerSeen], *, certain: bool) -> State:
+def _waiting(status: Status, workers: Sequence[WorkerSeen], *, certain: bool, due_in: float) -> State:
     if not able(workers):
         waiting = count_text(status.pending, "job waits", "jobs wait")
         text = f"no worker: {waiting}, and nobody is there to run them"
         return State("unattended", text, good=False, advice="pacer worker module:scheduler, or start the application")
+    if due_in > 0 and not status.running:
+        waiting = count_text(status.pending, "job waits", "jobs wait")
+        return State("waiting", f"waiting: {waiting}, and none is due before {seconds_text(due_in)} are over", due_in)
     left = status.next_start_seconds
     if certain and status.waiting_for and (left is not None or not status.running):
         for_how_long = "" if left is None else f", {seconds_text(left)} left"

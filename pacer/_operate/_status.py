@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
-from pacer import JobState, Status
+from pacer import JobState, Status, Upcoming
 from pacer._job import ENDED_WITHOUT_SUCCESS
 from pacer._operate._data import estimate_data, worker_data
 from pacer._operate._errors import exit_codes
@@ -28,6 +28,8 @@ from pacer._operate._text import (
 from pacer._pages import MOST_COUNTED
 from pacer.protocols import WorkerSeen
 
+_NO_TIME: Final = {"paused": "when somebody resumes it", "unattended": "when there is a worker"}
+
 
 @attrs.frozen(kw_only=True)
 class Overview:
@@ -37,6 +39,8 @@ class Overview:
     where: str
     state: State
     status: Status
+    first: Upcoming | None
+    """The job that is next; None if none waits."""
     tally: Mapping[JobState, int]
     workers: Sequence[WorkerSeen]
     terms: Mapping[str, str]
@@ -48,11 +52,14 @@ async def overview(guest: Guest) -> Overview:
     """Ask for it."""
     scheduler = guest.scheduler
     status, workers = await scheduler.status(), await scheduler.workers()
+    first = next(iter(await scheduler.upcoming(1)), None) if status.pending else None
+    due_in = 0.0 if first is None else (first.job.ready_at - guest.now()).total_seconds()
     return Overview(
         queue=scheduler.name,
         where=guest.where,
-        state=state_of(status, workers, certain=not guest.uncertain),
+        state=state_of(status, workers, certain=not guest.uncertain, due_in=due_in),
         status=status,
+        first=first,
         tally=await scheduler.tally(),
         workers=workers,
         terms=guest.terms,
@@ -97,8 +104,8 @@ def _lines(seen: Overview) -> list[tuple[str, str]]:
         ("queue", f"{clean(seen.queue)} in {clean(seen.where)}"),
         ("waiting", f"{now.pending}{capacity}{oldest}"),
         ("running", f"{now.running}{concurrency}"),
-        ("next start", _next_start(now) if certain else ""),
-        ("new job", _new_job(now) if certain else ""),
+        ("next start", _next_start(seen) if certain else ""),
+        ("new job", _new_job(seen) if certain else ""),
         ("rate", _rate(now.rate_limit) if certain else ""),
         ("no forecast", clean(seen.uncertain)),
         ("failures", f"{now.failures_in_a_row} in a row" if now.failures_in_a_row else ""),
@@ -110,15 +117,23 @@ def _lines(seen: Overview) -> list[tuple[str, str]]:
     ]
 
 
-def _next_start(now: Status) -> str:
-    if now.next_start_seconds is None:
+def _next_start(seen: Overview) -> str:
+    """Of the job that is next, or else of one that came now."""
+    if seen.state.name in _NO_TIME:
+        return _NO_TIME[seen.state.name]
+    estimate = None if seen.first is None else seen.first.estimate
+    if estimate is not None:
+        return "at once" if estimate.high <= 0 else f"in {estimate_text(estimate)}"
+    left = seen.status.next_start_seconds
+    if left is None:
         return "no time can be named"
-    return "at once" if now.next_start_seconds <= 0 else f"in {seconds_text(now.next_start_seconds)}"
+    return "at once" if left <= 0 else f"in {seconds_text(left)}"
 
 
-def _new_job(now: Status) -> str:
+def _new_job(seen: Overview) -> str:
+    now = seen.status
     runs = f"runs about {seconds_text(now.average_duration)}"
-    if now.estimate is None:
+    if now.estimate is None or seen.state.name in _NO_TIME:
         return f"starts at a time that cannot be named, {runs}"
     return f"starts {'at once' if now.estimate.high <= 0 else f'in {estimate_text(now.estimate)}'}, {runs}"
 

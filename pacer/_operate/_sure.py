@@ -7,13 +7,14 @@ import sys
 import typer
 
 from pacer._operate._errors import USAGE, OperateError
+from pacer._operate._text import is_terminal
 
 
 def make_sure(question: str, *, yes: bool) -> None:
     """Ask, where there is somebody to ask. Raises OperateError: the answer was no, or nobody is there to give one."""
     if yes:
         return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
         msg = f"this asks first, and there is no terminal to ask on: add --yes. ({question})"
         raise OperateError(msg, USAGE)
     try:

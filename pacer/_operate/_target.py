@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
@@ -15,6 +16,7 @@ from pacer import Scheduler
 from pacer._extras import ExtraMissingError
 from pacer._operate._errors import USAGE, OperateError
 from pacer._operate._recipe import Recipe
+from pacer._operate._text import clean
 from pacer._overview import QueueInfo
 from pacer.protocols import Store
 from pacer.stores._from_url import StoreUrl, described
@@ -139,9 +141,24 @@ async def _of_application(target: Target, app: str) -> tuple[Scheduler, Recipe]:
 
 async def _of_store(target: Target) -> tuple[Scheduler, Recipe]:
     store = store_of(target)
-    info = chosen(await store.queues(), target.queue, described(store))
+    infos = await store.queues()
+    if not infos:
+        raise OperateError(_empty(store))
+    info = chosen(infos, target.queue, described(store))
     recipe = Recipe.read(info.terms)
     return Scheduler(store=store, name=info.name, guest=True, observers=(), **recipe.settings), recipe
+
+
+def _empty(store: Any) -> str:
+    path = getattr(store, "path", None)
+    if path is not None and not Path(path).exists():
+        return (
+            f"there is no file {clean(path)}: a scheduler makes it when it starts. Is the path right? A relative one "
+            "starts in the directory in which the command runs"
+        )
+    within = next((f" ({kind} {getattr(store, kind)!r})" for kind in ("schema", "prefix") if hasattr(store, kind)), "")
+    question = "the right store, and the right --within" if within else "the right store"
+    return f"{described(store)}{within} holds no queue yet: a scheduler makes one when it starts. Is it {question}?"
 
 
 def store_of(target: Target) -> Store:
@@ -154,13 +171,20 @@ def store_of(target: Target) -> Store:
     except ExtraMissingError as error:
         raise OperateError(str(error)) from None
     except ValueError as error:
-        raise OperateError(str(error), USAGE) from None
+        raise OperateError(f"{error}{_meant(target.store)}", USAGE) from None
+
+
+def _meant(text: str) -> str:
+    """The URL of what looks like the path of a file."""
+    if ":" in text or not text.endswith((".db", ".sqlite", ".sqlite3")):
+        return ""
+    return f". Did you mean {clean(f'sqlite:///{text}')}?"
 
 
 def _settings(url: StoreUrl, within: str | None) -> dict[str, Any]:
     if url.kind.name == "SQLite":
         if within is not None:
-            msg = "--within is the schema of a PostgresStore or the prefix of a RedisStore; SQLite has neither"
+            msg = "--within (or PACER_WITHIN) is PostgreSQL's schema or the prefix of Redis's keys; SQLite has neither"
             raise ValueError(msg)
         return {"share": True}  # it opens no file that is not a store already
     if within is None:
@@ -169,13 +193,10 @@ def _settings(url: StoreUrl, within: str | None) -> dict[str, Any]:
 
 
 def chosen(queues: Sequence[QueueInfo], name: str | None, where: str) -> QueueInfo:
-    """The queue with this name, or the only one. Raises OperateError."""
+    """The queue with this name, or the only one of those that there are. Raises OperateError."""
     names = [info.name for info in queues]
-    if not names:
-        msg = f"{where} holds no queue yet: a scheduler makes one when it starts. Is it the right store?"
-        raise OperateError(msg)
     if name is None and len(names) > 1:
-        msg = f"{where} holds {len(names)} queues: give --queue and one of {', '.join(names)}"
+        msg = f"{where} holds {len(names)} queues: give --queue and one of {', '.join(map(clean, names))}"
         raise OperateError(msg, USAGE)
     if name is not None and name not in names:
         msg = f"{where} holds no queue {name!r}; it holds {', '.join(map(repr, names))}"

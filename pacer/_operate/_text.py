@@ -7,13 +7,15 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import typer
 
 from pacer import Estimate
+from pacer._operate._errors import output
 
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+_TOO_LONG: Final = 100 * 365.25 * 86400
 _LONGEST_CELL: Final = 200
 _UNBOUNDED: Final = 100_000
 _NARROWEST: Final = 8
@@ -22,6 +24,8 @@ _GAP: Final = 2
 
 def seconds_text(seconds: float) -> str:
     """As "7.2 s", "87 s", "12 min 5 s", "3 h 20 min", "2 d 4 h"."""
+    if seconds > _TOO_LONG:
+        return "over 100 years"
     if seconds < 10:
         return f"{seconds:.1f}".removesuffix(".0") + " s"
     left = round(seconds)
@@ -73,9 +77,14 @@ def cell(text: object) -> str:
     return shown if len(shown) <= _LONGEST_CELL else f"{shown[: _LONGEST_CELL - 3]}..."
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether it is one; a stream that whoever started the command has closed is None."""
+    return stream is not None and stream.isatty()
+
+
 def colours() -> bool:
     """Whether standard output is a terminal that wants them."""
-    return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    return is_terminal(sys.stdout) and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
 def styled(text: str, **style: Any) -> str:
@@ -84,18 +93,19 @@ def styled(text: str, **style: Any) -> str:
 
 
 def say(text: str = "") -> None:
-    """A line for people."""
-    typer.echo(text)
+    """A line for people. Raises OutputError."""
+    with output():
+        typer.echo(text)
 
 
 def say_json(data: Any) -> None:
-    """One value, on lines of its own."""
-    typer.echo(json.dumps(data, indent=2, default=str))
+    """One value, on lines of its own. Raises OutputError."""
+    say(json.dumps(data, indent=2, default=str))
 
 
 def say_json_line(data: Any) -> None:
-    """One of many values, on one line."""
-    typer.echo(json.dumps(data, separators=(",", ":"), default=str))
+    """One of many values, on one line. Raises OutputError."""
+    say(json.dumps(data, separators=(",", ":"), default=str))
 
 
 def rows(pairs: Iterable[tuple[str, str]]) -> None:
@@ -134,7 +144,7 @@ def table(heads: Sequence[str], lines: Iterable[Sequence[str]], *, right: Sequen
         )
     for line in there:
         shown.add_row(*map(Text, line))
-    with console.capture() as captured:
+    with output(), console.capture() as captured:
         console.print(shown)
     for shown_line in captured.get().splitlines():
         say(shown_line.rstrip())

@@ -6,8 +6,8 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Iterator
-from typing import Annotated, Final
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Annotated, Any, Final
 
 import anyio
 import typer
@@ -19,7 +19,7 @@ from pacer._operate._errors import exit_codes
 from pacer._operate._options import AppOption, QueueOption, StoreUrlOption, WithinOption
 from pacer._operate._screen import Look, line_of, look_at, screen_of
 from pacer._operate._target import Guest, Target, visit
-from pacer._operate._text import colours, say
+from pacer._operate._text import colours, is_terminal, say
 from pacer.stores._from_url import redacted
 
 _WITHOUT_TERMINAL: Final = 1000
@@ -31,7 +31,7 @@ def top(
     queue: QueueOption = None,
     app: AppOption = None,
     within: WithinOption = None,
-    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
+    interval: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds between two looks.")] = 1.0,
     once: Annotated[bool, typer.Option("--once", help="Look once, show it, and end.")] = False,
 ) -> None:
     """Watch a queue: what runs and how far it is, what is next and when, how many jobs start.
@@ -60,11 +60,24 @@ async def _until_told(watching: Awaitable[None]) -> None:
             async for _ in signals:
                 scope.cancel()
 
+    await _beside(watching, None if os.name == "nt" else leave)
+
+
+async def _beside(
+    watching: Awaitable[None], leave: Callable[[anyio.CancelScope], Coroutine[Any, Any, None]] | None
+) -> None:
+    """Watch, and meanwhile do what may end it. What goes wrong is raised as it is, and not in a group."""
+    trouble: Exception | None = None
     async with anyio.create_task_group() as group:
-        if os.name != "nt":
+        if leave is not None:
             group.start_soon(leave, group.cancel_scope)
-        await watching
+        try:
+            await watching
+        except Exception as error:
+            trouble = error
         group.cancel_scope.cancel()
+    if trouble is not None:
+        raise trouble
 
 
 async def _by_line(guest: Guest, _: Console, interval: float) -> None:
@@ -73,19 +86,20 @@ async def _by_line(guest: Guest, _: Console, interval: float) -> None:
             say(line_of(await look_at(guest, 1)))
         except StoreUnavailableError as error:
             typer.echo(f"pacer top: {redacted(str(error))}", err=True)
-        sys.stdout.flush()
         await anyio.sleep(interval)
 
 
 async def _on_screen(guest: Guest, console: Console, interval: float) -> None:
-    look = await look_at(guest, console.height)
-    with _keys(), Live(screen_of(look, console), console=console, screen=True, auto_refresh=False) as live:
-        async with anyio.create_task_group() as group:
-            group.start_soon(_leave_by_key, group.cancel_scope)
-            while True:
-                look, trouble = await _next_look(guest, console, look)
-                live.update(screen_of(look, console, trouble), refresh=True)
-                await anyio.sleep(interval)
+    first = await look_at(guest, console.height)
+    with _keys(), Live(screen_of(first, console), console=console, screen=True, auto_refresh=False) as live:
+        await _beside(_shown(guest, console, live, first, interval), _leave_by_key)
+
+
+async def _shown(guest: Guest, console: Console, live: Live, look: Look, interval: float) -> None:
+    while True:
+        look, trouble = await _next_look(guest, console, look)
+        live.update(screen_of(look, console, trouble), refresh=True)
+        await anyio.sleep(interval)
 
 
 async def _next_look(guest: Guest, console: Console, before: Look) -> tuple[Look, str]:
@@ -97,7 +111,7 @@ async def _next_look(guest: Guest, console: Console, before: Look) -> tuple[Look
 
 
 async def _leave_by_key(scope: anyio.CancelScope) -> None:
-    if not sys.stdin.isatty() or os.name == "nt":  # Ctrl-C leaves, too
+    if not is_terminal(sys.stdin) or os.name == "nt":  # Ctrl-C leaves, too
         return
     while True:
         await anyio.wait_readable(sys.stdin.fileno())
@@ -109,7 +123,7 @@ async def _leave_by_key(scope: anyio.CancelScope) -> None:
 @contextlib.contextmanager
 def _keys() -> Iterator[None]:
     """Have keys at once and unseen, as long as it lasts."""
-    if not sys.stdin.isatty() or os.name == "nt":
+    if not is_terminal(sys.stdin) or os.name == "nt":
         yield
         return
     import termios  # noqa: PLC0415 - not everywhere

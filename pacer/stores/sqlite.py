@@ -8,7 +8,7 @@ import sqlite3
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -18,6 +18,7 @@ from pacer._errors import UnknownQueueError
 from pacer._overview import QueueInfo
 from pacer._rules import Rules
 from pacer._validation import not_negative, one_of, positive, seconds
+from pacer._wall import moment
 from pacer.codecs import JsonCodec
 from pacer.protocols import Codec
 from pacer.stores._care import worker_text
@@ -173,4 +174,4 @@ class _FileClock:
 
     def utc(self, at: float) -> datetime:
         """The wall clock's time when the queue's clock showed `at`."""
-        return datetime.fromtimestamp(at - self._view.offset, UTC)
+        return moment(at - self._view.offset)

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import anyio
 import pytest
-from command_line import Done, Place
+from command_line import Place
+from findings import examined, found
 from queues import PARTS, Mine, scheduler_on, working
-from servers import PASSWORD, RedisServer
+from servers import PASSWORD
 
 from pacer import BoundedQueue, JobState, Throttled
 from pacer._job import JobRecord
@@ -28,20 +29,6 @@ from pacer.stores.sqlite import SqliteStore
 pytestmark = [pytest.mark.anyio, pytest.mark.asyncio_only, pytest.mark.real_time]
 
 RULES = Rules(**PARTS, estimator=MovingAverage())
-
-
-def found(done: Done) -> dict[str, str]:
-    """Severities by code."""
-    assert done.json["findings"] == [] or {*done.json["findings"][0]} == {
-        *("code", "severity", "what", "means", "do", "queue")
-    }
-    return {one["code"]: one["severity"] for one in done.json["findings"]}
-
-
-async def examined(place: Place, *arguments: str, code: int) -> dict[str, str]:
-    done = await place.pacer("doctor", "--json", *arguments)
-    assert done.code == code, done
-    return found(done)
 
 
 # -- on every store --------------------------------------------------------------------------------------------------
@@ -354,67 +341,3 @@ async def test_a_queue_whose_workers_do_nothing_is_found(sqlite: Place) -> None:
         async with guest_of(Target(store=sqlite.url)) as guest:
             facts = await facts_of(guest)
     assert {one.code for one in examine_queue(facts, facts.utc)} == {"stuck"}
-
-
-# -- servers ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def on_postgres(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    server = request.getfixturevalue("postgres")
-    return Place("postgres", server.dsn, request.getfixturevalue("postgres_schema"), tmp_path)
-
-
-async def test_what_is_wrong_in_postgresql_is_found(on_postgres: Place) -> None:
-    import psycopg
-    from psycopg import sql
-
-    from pacer._operate._doctor._postgres import examine_postgres
-
-    place, schema = on_postgres, sql.Identifier(str(on_postgres.within))
-    assert await examined(place, code=1) == {"no-tables": "error"}
-    async with scheduler_on(place):
-        pass
-    with psycopg.connect(place.url, autocommit=True) as admin:
-        unsafe = f"{place.url}?options=-csynchronous_commit%3Doff"
-        assert await examined(place, "--store", unsafe, code=4) == {"not-durable": "warning"}
-        with psycopg.connect(place.url, application_name="a dump") as holder:
-            holder.execute(sql.SQL("UPDATE {}.pacer_workers SET tasks = tasks").format(schema))
-            store = place.store()
-            with anyio.fail_after(60):
-                while {"old-transaction", "idle-in-transaction"} - {one.code for one in _all(store, examine_postgres)}:
-                    await anyio.sleep(0.2)
-            done = await place.pacer("doctor", "--json")
-            assert (done.code, found(done)) == (1, {"idle-in-transaction": "error"})
-            assert f"process {holder.info.backend_pid} (a dump) is idle in transaction" in done.out
-            holder.rollback()
-        for statement in (
-            "DROP INDEX {}.pacer_jobs_due",
-            "ALTER TABLE {}.pacer_jobs SET (autovacuum_enabled = false)",
-        ):
-            admin.execute(sql.SQL(statement).format(schema))
-        assert await examined(place, code=1) == {"missing-index": "error", "no-autovacuum": "warning"}
-        admin.execute(sql.SQL("DELETE FROM {}.pacer_migrations WHERE version > 1").format(schema))
-        assert (await examined(place, code=1))["older-schema"] == "warning"
-        admin.execute(sql.SQL("DROP TABLE {}.pacer_workers").format(schema))
-        assert await examined(place, code=1) == {"damaged": "error"}
-
-
-def _all(store, examine):
-    return list(examine(store, open_for=0.5))
-
-
-async def test_what_is_wrong_in_redis_is_found(tmp_path: Path) -> None:
-    import redis
-
-    with RedisServer(settings={"appendonly": "no", "maxmemory": "16mb", "maxmemory-policy": "allkeys-lru"}) as server:
-        place = Place("redis", server.url, None, tmp_path)
-        expected = {"eviction": "error", "no-queue": "error", "no-aof": "warning"}
-        assert await examined(place, code=1) == expected
-        with redis.Redis.from_url(server.url) as client:
-            for number in range(5000):
-                client.set(f"other:{number}", "x" * 4000)
-            findings = await examined(place, code=1)
-            assert {"evicted", "memory-full", "eviction", "no-aof"} <= set(findings)
-            client.execute_command("REPLICAOF", "127.0.0.1", "1")
-            assert (await examined(place, code=1))["replica"] == "error"

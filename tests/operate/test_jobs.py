@@ -51,7 +51,7 @@ async def test_jobs_by_state_task_and_lane_on_every_store(place: Place) -> None:
         assert ids((await place.pacer("jobs", "--json", "--key", "a")).out) == ["one", "two", "later"]
         assert ids((await place.pacer("jobs", "--json", "--key", "a", *states)).out) == ["good"]
         none = await place.pacer("jobs", "--task", "other")
-        assert (none.code, none.out) == (0, "no job is running or queued\n")
+        assert (none.code, none.out) == (0, "no job of other is running or queued\n")
         data = [json.loads(line) for line in (await place.pacer("jobs", "--json", "--state", "running")).lines]
         assert [(one["progress"], one["state"], one["attempt"]) for one in data] == [(0.25, "running", 1)] * 2
 

@@ -192,7 +192,7 @@ async def test_of_several_queues_one_has_to_be_named(place: Place) -> None:
 async def test_what_is_not_there_is_said_on_one_line(sqlite: Place) -> None:
     nothing = await sqlite.pacer("status")
     assert (nothing.code, nothing.out, nothing.err.count("\n")) == (1, "", 1)
-    assert "holds no queue yet" in nothing.err
+    assert "there is no file" in nothing.err
     assert not (sqlite.folder / "jobs.db").exists()
     nowhere = await sqlite.pacer("status", environment={"PACER_STORE": ""})
     assert (nowhere.code, "which store? Give --store sqlite:///" in nowhere.err) == (2, True)

@@ -59,8 +59,9 @@ async def _examined(target: Target) -> tuple[str, list[str], list[Finding], bool
     """Where it looked, at which queues, what it found, and whether the store is away."""
     store = _store(target)
     where = described(store)
+    found: list[Finding] = []
     try:
-        found = list(_examine_store(store))
+        found += _examine_store(store)
         if any(one.severity is Severity.ERROR and one.code in _UNUSABLE for one in found):
             return where, [], found, False
         names = await _names(store, target, where)
@@ -69,7 +70,9 @@ async def _examined(target: Target) -> tuple[str, list[str], list[Finding], bool
         for name in names:
             found += await _examine(target, name)
     except StoreUnavailableError as problem:
-        return where, [], [_away(problem)], True
+        return where, [], [*found, _away(problem)], True
+    except StoreError as problem:
+        return where, [], [*found, _unusable(problem)], False
     return where, names, found, False
 
 
@@ -83,6 +86,10 @@ def _no_queue(where: str) -> Finding:
         "no scheduler has ever run with this store",
         "check the address and --within, or start a scheduler",
     )
+
+
+def _unusable(problem: StoreError) -> Finding:
+    return error("unusable", redacted(str(problem)), "no scheduler can use this store", "see there")
 
 
 def _away(problem: StoreError) -> Finding:

@@ -56,7 +56,7 @@ JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace 
 WHERE n.nspname = $1
 """
 _TABLES: Final = """
-SELECT s.relname, s.n_live_tup, s.n_dead_tup, coalesce(c.reloptions::text, '') LIKE '%autovacuum_enabled=false%'
+SELECT s.relname, s.n_live_tup, s.n_dead_tup, coalesce(c.reloptions::text, '') ~* 'autovacuum_enabled=(f|n|off|0)'
 FROM pg_catalog.pg_stat_user_tables s JOIN pg_catalog.pg_class c ON c.oid = s.relid
 WHERE s.schemaname = $1 AND s.relname LIKE 'pacer\\_%'
 """
@@ -125,6 +125,14 @@ def _server(connection: Any, name: str, open_for: float) -> Iterator[Finding]:
             f"{name} is a standby",
             "nothing can be written to it",
             "give the address of the primary, or target_session_attrs=read-write",
+        )
+    (vacuum,) = connection.execute("SELECT current_setting('autovacuum')").fetchone()
+    if vacuum == "off":
+        yield warning(
+            "no-autovacuum",
+            "autovacuum is off for the whole server",
+            "old versions of rows are never cleared away: the queue gets slower and slower",
+            "set autovacuum = on in the server's configuration, and reload it",
         )
     used, most = connection.execute(_CONNECTIONS).fetchone()
     if used > most * _NEARLY_ALL:

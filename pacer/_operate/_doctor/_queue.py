@@ -46,6 +46,8 @@ class Facts:
     running: Sequence[JobRecord]
     waiting: Mapping[tuple[str, str | None], int]
     """How many of those that are next there are of each function and home."""
+    due_for: float
+    """Seconds for which one of these has been due; 0 if none is."""
     guest: Guest
 
     @property
@@ -77,6 +79,7 @@ async def facts_of(guest: Guest) -> Facts:
         minutes=await scheduler.history(_MOST_MINUTES),
         running=[record for _, record in running.jobs],
         waiting=Counter((record.task, record.home) for _, record in waiting.jobs),
+        due_for=max((now - record.ready_at for _, record in waiting.jobs), default=0.0),
         guest=guest,
     )
 
@@ -214,10 +217,8 @@ def _starts(facts: Facts, _: float) -> Iterator[Finding]:
         and not facts.guest.uncertain
         and status.next_start_seconds is not None
         and status.next_start_seconds <= 0
-        and status.oldest_waiting_seconds is not None
-        and status.oldest_waiting_seconds > _STUCK_FOR
+        and facts.due_for > _STUCK_FOR
         and not any(minute.started for minute in list(facts.minutes)[-int(_STUCK_FOR // 60) :])
-        and not _all_delayed(facts)
     )
     if stuck:
         yield error(
@@ -226,10 +227,6 @@ def _starts(facts: Facts, _: float) -> Iterator[Finding]:
             "they are blocked, or cannot reach the store as they should",
             "look at their logs: a job that blocks the event loop is a common cause; then restart them",
         )
-
-
-def _all_delayed(facts: Facts) -> bool:
-    return not facts.waiting
 
 
 def _running(facts: Facts, _: float) -> Iterator[Finding]:

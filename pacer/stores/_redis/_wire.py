@@ -175,12 +175,16 @@ def check_url(url: str) -> str:
         msg = f"RedisStore: url must be a str, got {type(url).__name__}"
         raise TypeError(msg)
     try:
-        redis.ConnectionPool.from_url(url)
+        redis.ConnectionPool.from_url(url).make_connection()
         shown(url)
         why = "it is cut off in the middle of the password" if splits_a_password(url) else ""
     except ValueError as error:
         # What is said of a port may be a part of the password.
         why = "the port is none" if str(error).startswith("Port") else str(error).rstrip(".")
+    except TypeError as error:  # so its connection tells of an option that it does not have
+        why = f"redis-py has no option {str(error).rpartition(' ')[2]}"
+    except redis.RedisError as error:
+        why = str(error)
     if why:
         msg = (
             f"RedisStore: url {redacted(url)!r} cannot be used: {why}. Expected one such as redis://host:6379/0, or "

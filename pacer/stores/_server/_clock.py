@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import attrs
+
+from pacer._wall import moment
 
 # By so much two monotonic clocks may part in a second; quartz is ten times better.
 _DRIFT: Final = 1e-4
@@ -55,7 +57,7 @@ class ServerClock:
 
     def utc(self, at: float) -> datetime:
         """The server's time when the queue's was `at`."""
-        return datetime.fromtimestamp(at - self.offset, UTC)
+        return moment(at - self.offset)
 
     def tick(self, server: float) -> float:
         """The queue's time when the server's is this; from now on it is no earlier."""
