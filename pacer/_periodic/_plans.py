@@ -115,9 +115,11 @@ class Cron:
     def __attrs_post_init__(self) -> None:
         """Raises ValueError if one of them cannot be read, or there is no such time."""
         if len(self.expression.split()) != 5:
+            names = "write @hourly as '0 * * * *', @daily as '0 0 * * *', @weekly as '0 0 * * 0'"
+            advice = names if self.expression.lstrip().startswith("@") else "for less than a minute pass seconds"
             msg = (
                 f"every: cron must have five fields (minute, hour, day, month, day of the week), got "
-                f"{self.expression!r}; for less than a minute pass seconds"
+                f"{self.expression!r}; {advice}"
             )
             raise ValueError(msg)
         if math.isinf(self.next(0.0)):

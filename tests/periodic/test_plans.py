@@ -180,6 +180,7 @@ def test_times_of_cron_are_said_in_utc():
         (lambda: Cron("61 * * * *"), "cron='61 \\* \\* \\* \\*' cannot be read: bad minute"),
         (lambda: Cron("0 7 * *"), "cron must have five fields"),
         (lambda: Cron("0 0 7 * * *"), "for less than a minute pass seconds"),
+        (lambda: Cron("@daily"), "got '@daily'; write @hourly as '0 \\* \\* \\* \\*', @daily as '0 0 \\* \\* \\*'"),
         (lambda: Cron("0 0 30 2 *"), "cannot be read: bad day-of-month"),
         (lambda: Cron("0 0 */20 * 1L"), "names a time that never comes"),
         (
