@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -17,11 +16,12 @@ from pacer._minutes import Tally
 from pacer._overview import Listed, Listing, Rerun, WorkerSeen
 from pacer._reruns import enqueued_again, not_rerunnable
 from pacer._rules import EXPIRED, INTERRUPTED, UNUSED, Rules
-from pacer._snapshot import LOOK_AHEAD, QueueState, Running, Snapshot
+from pacer._snapshot import LOOK_AHEAD, QueueState, Snapshot
 from pacer.protocols import Added, Addition, Beat, Claimed, Expired, Settled, When
-from pacer.stores._memory_overview import history, listed, tally
+from pacer.stores._memory_overview import batch, history, listed, tally, workers
 from pacer.stores._memory_queue import QueueData, Watcher, WorkerSaid
 from pacer.stores._parts import LEFT_BEHIND, Tenure, begin_anew_where_changed, keep_what_changed
+from pacer.stores._running import seen_running
 
 _EMPTY = When(math.inf, on_event=True, reason="nothing waits")
 # By so much the clock on the wall may run ahead of this one's before the machine is taken to have slept.
@@ -72,11 +72,7 @@ class MemoryLedger:
     def _tell(self, ended: JobRecord | None = None) -> None:
         """The others: the queue has changed, and this job has ended or waits again."""
         if len(self._data.watchers) > 1:
-            for worker, watcher in list(self._data.watchers.items()):
-                if worker != self._worker:
-                    if ended is not None:
-                        watcher.ended(ended.id)
-                    watcher.changed()
+            self._data.tell(self._worker, ended)
 
     def utc(self, at: float) -> datetime:
         """The wall clock's time when this ledger's clock showed `at`."""
@@ -130,14 +126,7 @@ class MemoryLedger:
         """A run has ended, and this is the state after it."""
         data = self._data
         data.state = keep_what_changed(state, data.state, data.parts, self.rules) if self._retired else state
-        self._put_away()
-
-    def _put_away(self) -> None:
-        """What happened in the minutes that are over."""
-        data = self._data
-        if data.state.past:
-            data.minutes.extend(data.state.past)
-            data.state = attrs.evolve(data.state, past=())
+        data.put_away()
 
     # -- in the order in which a job meets them ----------------------------------------------------------------------
 
@@ -145,37 +134,18 @@ class MemoryLedger:
         """Admit all, or none."""
         self._check_in_charge()
         now = self._look()
-        fresh = self._fresh(records)
+        fresh = self._data.fresh(records)
         dropped = self._admit(fresh, now) if fresh else []
         new = {id(record) for record in fresh}
         jobs = [self._added(record, id(record) in new, now) for record in records]
         return Addition(jobs, dropped, self._snapshot(now))
 
-    def _fresh(self, records: Sequence[JobRecord]) -> list[JobRecord]:
-        """Those that stand for no job of the store, nor for one before them."""
-        fresh = [record for record in records if self._existing(record) is None]
-        if len(fresh) < 2:
-            return fresh
-        first, uniques = dict[str, JobRecord](), set[str]()
-        for record in fresh:
-            if record.id not in first and record.unique not in uniques:
-                first[record.id] = record
-                if record.unique is not None:
-                    uniques.add(record.unique)
-        return list(first.values())
-
     def _added(self, record: JobRecord, new: bool, now: float) -> Added:
         """One after the other, so that each position is that at the moment at which the job came in."""
-        old = None if new else self._existing(record)
+        old = None if new else self._data.existing(record)
         if old is None:
             return Added(record, self._insert(record, now), created=True)
         return Added(old, self._position(old, now), created=False)
-
-    def _existing(self, record: JobRecord) -> JobRecord | None:
-        found = self._data.jobs.get(record.id)
-        if found is None and record.unique is not None:
-            found = self._data.unique.get(record.unique)
-        return found
 
     def _admit(self, fresh: Sequence[JobRecord], now: float) -> list[JobRecord]:
         """Ask the rules; raises QueueFullError. Returns the jobs that were dropped to make room."""
@@ -204,11 +174,7 @@ class MemoryLedger:
             record.expires_at = now + record.expires
         rules = self.rules
         record.sort_key, data.state = rules.place(data.state, record)
-        data.jobs[record.id] = record
-        if record.unique is not None:
-            data.unique[record.unique] = record
-        if record.batch_id is not None:
-            data.batches.setdefault(record.batch_id, []).append(record)
+        data.enter(record)
         position = data.waiting.add(record, now)
         data.state = rules.promised(data.state, record, position, lambda: self._snapshot(now))
         self._tell()
@@ -265,7 +231,7 @@ class MemoryLedger:
         record.lease_until = math.inf if self._lease is None else now + self._lease
         data.state = self.rules.start(data.state, now, record, len(data.running))
         data.running[record.id] = record
-        self._put_away()
+        data.put_away()
 
     async def beat(self, held: Sequence[JobRecord]) -> Beat:
         """Extend the leases."""
@@ -302,29 +268,8 @@ class MemoryLedger:
             record.worker = record.started_at = None
             self._data.waiting.add(record, now)
         else:
-            self._finish(record, now, result)
+            self._data.finish(record, now, result, keep=self._keep_finished)
         self._tell(record)
-
-    def _finish(self, record: JobRecord, now: float, result: Any = None) -> None:
-        data = self._data
-        record.ended_at, record.result, record.worker = now, result, None
-        if record.state is JobState.SUCCEEDED:  # others may be run again
-            record.payload = None
-        if record.unique is not None:
-            data.unique.pop(record.unique, None)
-        data.finished[record.id] = record
-        if len(data.finished) > self._keep_finished:
-            _, first = data.finished.popitem(last=False)
-            self._forget(first)
-
-    def _forget(self, record: JobRecord) -> None:
-        data = self._data
-        del data.jobs[record.id]
-        if record.batch_id is not None:
-            batch = data.batches[record.batch_id]
-            batch.remove(record)
-            if not batch:
-                del data.batches[record.batch_id]
 
     async def release(self, held: Sequence[JobRecord], *, begun: bool = True) -> None:
         """Back to where they stood; the pacing policy is told, the job's counters are not."""
@@ -418,19 +363,13 @@ class MemoryLedger:
 
     def _snapshot(self, now: float, oldest_at: float | None = None) -> Snapshot:
         data = self._data
-        running = tuple(
-            Running(record, now if record.started_at is None else record.started_at) for record in data.running.values()
-        )
+        running = seen_running(data.running.values(), now)
         return Snapshot(now, self._state(), len(data.waiting), running, oldest_at, data.waiting.front(LOOK_AHEAD))
 
     async def batch(self, batch_id: str) -> BatchProgress | None:
         """Counts by state."""
         self._look()
-        records = self._data.batches.get(batch_id)
-        if records is None:
-            return None
-        counts = Counter(record.state for record in records)
-        return BatchProgress(batch_id=batch_id, total=len(records), counts=counts)
+        return batch(self._data, batch_id)
 
     async def listed(self, listing: Listing) -> Listed:
         """Some of the jobs in one state; all of them are looked at, which is quick here."""
@@ -447,9 +386,7 @@ class MemoryLedger:
 
     async def workers(self) -> Sequence[WorkerSeen]:
         """Those who have it open."""
-        now = self.now()
-        workers = self._data.workers.items()
-        return [WorkerSeen(name, one.until - now, one.tasks, one.slots) for name, one in workers]
+        return workers(self._data, self.now())
 
     async def cancel(self, job_id: str) -> JobState | None:
         """Cancel now if it waits, ask if it runs."""

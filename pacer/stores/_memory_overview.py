@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
-from pacer._job import JobRecord, JobState
+from pacer._job import BatchProgress, JobRecord, JobState
 from pacer._minutes import Tally
-from pacer._overview import Listed, Listing, Mark, without_data
+from pacer._overview import Listed, Listing, Mark, WorkerSeen, without_data
 from pacer.stores._memory_queue import QueueData
 
 Entry = tuple[Mark, JobRecord]
@@ -66,3 +66,17 @@ def history(data: QueueData, since: int) -> Sequence[Tally]:
     """What happened in the minutes from this number on."""
     minutes = [*data.minutes, *data.state.past, *([data.state.minute] if data.state.minute else [])]
     return [minute for minute in minutes if minute[0] >= since]
+
+
+def batch(data: QueueData, batch_id: str) -> BatchProgress | None:
+    """How many jobs of the batch are in which state."""
+    records = data.batches.get(batch_id)
+    if records is None:
+        return None
+    counts = Counter(record.state for record in records)
+    return BatchProgress(batch_id=batch_id, total=len(records), counts=counts)
+
+
+def workers(data: QueueData, now: float) -> Sequence[WorkerSeen]:
+    """Those who have the queue open."""
+    return [WorkerSeen(name, one.until - now, one.tasks, one.slots) for name, one in data.workers.items()]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import attrs
 
-from pacer._job import JobRecord
+from pacer._job import JobRecord, JobState
 from pacer._minutes import KEPT, Tally
 from pacer._snapshot import QueueState
 from pacer.stores._waiting import WaitingJobs
@@ -55,3 +56,67 @@ class QueueData:
     shift: float = 0.0
     left_at: float | None = None
     left_wall: float = 0.0
+
+    # -- jobs that come and go ---------------------------------------------------------------------------------------
+
+    def existing(self, record: JobRecord) -> JobRecord | None:
+        """The job that has the id or the unique key of this one."""
+        found = self.jobs.get(record.id)
+        if found is None and record.unique is not None:
+            found = self.unique.get(record.unique)
+        return found
+
+    def fresh(self, records: Sequence[JobRecord]) -> list[JobRecord]:
+        """Those that stand for no job of the queue, nor for one before them."""
+        fresh = [record for record in records if self.existing(record) is None]
+        if len(fresh) < 2:
+            return fresh
+        first, uniques = dict[str, JobRecord](), set[str]()
+        for record in fresh:
+            if record.id not in first and record.unique not in uniques:
+                first[record.id] = record
+                if record.unique is not None:
+                    uniques.add(record.unique)
+        return list(first.values())
+
+    def enter(self, record: JobRecord) -> None:
+        """A new job can be found from now on."""
+        self.jobs[record.id] = record
+        if record.unique is not None:
+            self.unique[record.unique] = record
+        if record.batch_id is not None:
+            self.batches.setdefault(record.batch_id, []).append(record)
+
+    def finish(self, record: JobRecord, now: float, result: Any, *, keep: int) -> None:
+        """A job has ended, as its state says. Of those that have ended, so many are kept."""
+        record.ended_at, record.result, record.worker = now, result, None
+        if record.state is JobState.SUCCEEDED:  # others may be run again
+            record.payload = None
+        if record.unique is not None:
+            self.unique.pop(record.unique, None)
+        self.finished[record.id] = record
+        if len(self.finished) > keep:
+            _, first = self.finished.popitem(last=False)
+            self._forget(first)
+
+    def _forget(self, record: JobRecord) -> None:
+        del self.jobs[record.id]
+        if record.batch_id is not None:
+            batch = self.batches[record.batch_id]
+            batch.remove(record)
+            if not batch:
+                del self.batches[record.batch_id]
+
+    def put_away(self) -> None:
+        """What happened in minutes that are over goes into a place of its own, to be read by people only."""
+        if self.state.past:
+            self.minutes.extend(self.state.past)
+            self.state = attrs.evolve(self.state, past=())
+
+    def tell(self, worker: str, ended: JobRecord | None) -> None:
+        """Tell all but this worker that the queue has changed, and that this job has ended or waits again."""
+        for name, watcher in list(self.watchers.items()):
+            if name != worker:
+                if ended is not None:
+                    watcher.ended(ended.id)
+                watcher.changed()
