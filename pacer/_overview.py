@@ -99,7 +99,7 @@ class Rerun:
     """What came of jobs that were to be enqueued again.
 
     Attributes:
-        jobs: Those that wait now.
+        jobs: Those that came back into the queue, even if they had to leave it again for others.
         refused: Why others could not be, by id, in one phrase.
         dropped: Jobs that had to leave a full queue for them.
         full: Raised by the rules for the first for which there was no room; then those after it were not looked at.

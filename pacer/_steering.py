@@ -25,7 +25,7 @@ class Retried:
     """What came of jobs that were to be enqueued again.
 
     Attributes:
-        count: How many wait now.
+        count: How many came back, and were not dropped again for others.
         refused: Why others could not be, by id.
         full: Why it ended before all were looked at; None if all were.
     """
@@ -153,15 +153,16 @@ class Steering:
         if state not in ENDED_WITHOUT_SUCCESS:
             msg = f"retry_all: jobs that are {state} cannot be run again; give one of the states of failure"
             raise ValueError(msg)
-        ledger, count, refused, after = self._running.worker.ledger, 0, dict[str, str](), None
+        ledger, waiting, refused, after = self._running.worker.ledger, set[str](), dict[str, str](), None
         while True:
             listed = await ledger.listed(Listing(state=state, limit=_AT_ONCE, after=after))
             rerun = await self._rerun([record.id for _, record in listed.jobs])
-            count += len(rerun.jobs)
+            waiting.update(record.id for record in rerun.jobs)
+            waiting.difference_update(record.id for record in rerun.dropped)  # as a queue that drops the oldest does
             refused.update(rerun.refused)
             after = listed.after
             if rerun.full is not None or after is None:
-                return Retried(count, refused, rerun.full)
+                return Retried(len(waiting), refused, rerun.full)
 
     async def _rerun(self, job_ids: Sequence[str]) -> Rerun:
         worker = self._running.worker

@@ -122,6 +122,20 @@ async def test_all_that_failed_run_again_at_their_old_places_as_long_as_there_is
     assert [number for number, _ in upstream.starts[:3]] == [10, 11, 12]
 
 
+@on_every_store
+async def test_jobs_that_come_back_and_are_dropped_again_are_not_counted(make: MakeStore) -> None:
+    upstream = Upstream()
+    async with make_scheduler(make, upstream, queue=BoundedQueue(3, "drop-oldest")) as scheduler:
+        for number in range(5):
+            await scheduler.enqueue(upstream.work, number)
+            await scheduler.drain()
+        await scheduler.pause()
+        found = await scheduler.retry_all("failed")
+        assert (found.count, found.refused, found.full) == (3, {}, None)
+        assert (await scheduler.status()).pending == 3
+        assert await scheduler.tally() == {JobState.DROPPED: 2}
+
+
 @pytest.mark.parametrize("state", ["succeeded", "queued", "running", "lost"])
 async def test_only_ends_without_success_can_be_run_again(state: str) -> None:
     async with Scheduler() as scheduler:
