@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Final
 
 import attrs
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pacer import Job, JobState, Minute, Upcoming
+from pacer import Estimate, Job, JobState, Minute, Upcoming
 from pacer._operate._jobs import about, ago
 from pacer._operate._state import able
 from pacer._operate._status import Overview, overview
@@ -24,6 +25,8 @@ _BLOCKS: Final = " ▁▂▃▄▅▆▇█"
 _PLAIN_BLOCKS: Final = " .:-=+*#@"
 _BAR: Final = 16
 _MINUTES: Final = 60
+_GAP: Final = 2
+_NARROWEST: Final = 8
 # Lines that are no job.
 _FRAME: Final = 11
 
@@ -105,25 +108,29 @@ def _figures(look: Look) -> str:
 def _chart(minutes: Sequence[Minute], console: Console) -> Text:
     """How many jobs started in each of the last minutes, as far as there is room."""
     blocks = _PLAIN_BLOCKS if console.options.ascii_only else _BLOCKS
-    shown = list(minutes)[-max(10, min(_MINUTES, console.width - 40)) :]
-    most = max(minute.started for minute in shown)
+    head, now = "starts a minute ", minutes[-1].started
+    most = max(minute.started for minute in minutes)
+    tail = f" {now} in this one, at most {most}"
+    shown = list(minutes)[-max(10, min(_MINUTES, console.width - len(head) - len(tail))) :]
     bars = "".join(blocks[math.ceil(minute.started / most * (len(blocks) - 1)) if most else 0] for minute in shown)
-    text = Text("starts a minute ", style="dim")
+    text = Text(head, style="dim")
     text.append(bars, style="cyan")
-    text.append(f" {shown[-1].started} in this one, at most {most}", style="dim")
+    text.append(tail, style="dim")
     return text
 
 
 def _running(look: Look, console: Console) -> Table:
-    table = _table("running", "task", "for", "progress", "")
-    for job in look.running:
-        bar: RenderableType = ""
-        if job.progress is not None:
-            share = f"{job.progress:4.0%} "
-            bar = _beside(share, ProgressBar(total=1.0, completed=job.progress, width=_BAR), console, job.progress)
-        since = "" if job.started_at is None else ago(job.started_at, look.now)
-        table.add_row(Text(cell(job.id)), Text(cell(job.task)), since, bar, Text(_message(job)))
-    return table
+    lines: list[list[str | float]] = [
+        [
+            cell(job.id),
+            cell(job.task),
+            "" if job.started_at is None else ago(job.started_at, look.now),
+            "" if job.progress is None else job.progress,
+            _message(job),
+        ]
+        for job in look.running
+    ]
+    return _table(console, ("running", "task", "for", "progress", ""), lines, fold=4)
 
 
 def _beside(share: str, bar: ProgressBar, console: Console, progress: float) -> RenderableType:
@@ -140,20 +147,53 @@ def _message(job: Job) -> str:
 
 
 def _next(look: Look, console: Console) -> Table:
-    table = _table("next", "task", "key", "starts", "")
     certain = not look.overview.uncertain
-    for one in look.upcoming:
-        starts = ""
-        if certain:
-            starts = "no time can be named" if one.estimate is None else f"in {estimate_text(one.estimate)}"
-        key = "" if one.job.key is None else cell(one.job.key)
-        again = f"attempt {number_text(one.job.attempt)}" if one.job.attempt > 1 else ""
-        table.add_row(Text(cell(one.job.id)), Text(cell(one.job.task)), Text(key), starts, again)
+    lines: list[list[str | float]] = [
+        [
+            cell(one.job.id),
+            cell(one.job.task),
+            "" if one.job.key is None else cell(one.job.key),
+            _starts(one.estimate) if certain else "",
+            f"attempt {number_text(one.job.attempt)}" if one.job.attempt > 1 else "",
+        ]
+        for one in look.upcoming
+    ]
+    return _table(console, ("next", "task", "key", "starts in", ""), lines, fold=1)
+
+
+def _starts(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "no time can be named"
+    return "at once" if estimate.high <= 0 else estimate_text(estimate).removeprefix("about ")
+
+
+def _table(console: Console, heads: Sequence[str], lines: Sequence[Sequence[str | float]], fold: int) -> Table:
+    """Columns as narrow as they can be, without those that are empty; numbers are progress.
+
+    Where there is no room, the column `fold` is shortened first, then the function's name, and the id last.
+    """
+    kept = [index for index in range(len(heads)) if any(line[index] != "" for line in lines)]
+    widths = {index: max(map(_width, [heads[index], *(line[index] for line in lines)])) for index in kept}
+    over = sum(widths.values()) + _GAP * (len(kept) - 1) - console.width
+    for index in (fold, 1, 0):
+        if index in widths and over > 0:
+            room = max(_NARROWEST, widths[index] - over)
+            over -= widths[index] - min(widths[index], room)
+            widths[index] = min(widths[index], room)
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
+    for index in kept:
+        table.add_column(heads[index], no_wrap=True, overflow="ellipsis", width=widths[index])
+    for line in lines:
+        table.add_row(*(_shown(line[index], console) for index in kept))
     return table
 
 
-def _table(*heads: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for head in heads:
-        table.add_column(head, no_wrap=True, overflow="ellipsis")
-    return table
+def _width(value: str | float) -> int:
+    return cell_len(value) if isinstance(value, str) else _BAR + len("100% ")
+
+
+def _shown(value: str | float, console: Console) -> RenderableType:
+    if isinstance(value, str):
+        return Text(value)
+    bar = ProgressBar(total=1.0, completed=value, width=_BAR)
+    return _beside(f"{value:4.0%} ", bar, console, value)

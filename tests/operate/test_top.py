@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -102,3 +103,26 @@ async def test_once_on_a_terminal_is_one_screen(sqlite: Place) -> None:
     assert "no forecast: Mine() is one of your application's own" in done.out
     assert max(map(len, lines)) <= 80
     assert "\x1b" not in done.out
+
+
+async def test_on_80_columns_ids_and_times_are_whole_and_an_empty_column_is_not_there(sqlite: Place) -> None:
+    """What is typed next, and what was asked for; the name of the function is cut if there is no room."""
+    scheduler = scheduler_on(sqlite, pacing=FixedPause(1))
+
+    @scheduler.task(name="analyse-a-document-of-the-parliament-thoroughly")
+    async def analyse() -> None:
+        await anyio.sleep_forever()
+
+    async with scheduler:
+        await scheduler.enqueue(analyse)
+        for number in range(3):
+            await scheduler.options(job_id=f"document-2026-11-24-{number}").enqueue(analyse)
+        done = await sqlite.on_terminal("top", "--once", environment={"NO_COLOR": "1"})
+    lines = done.out.replace("\r", "").splitlines()
+    head = next(line for line in lines if line.startswith("next"))
+    assert head.split() == ["next", "task", "starts", "in"]
+    shown = [line for line in lines if line.startswith("document-2026-11-24-")]
+    assert [line.split()[0][-2:] for line in shown] == ["-0", "-1", "-2"]
+    assert all(re.search(r" \([^()]+ to [^()]+\)$", line.rstrip()) for line in shown[1:])
+    assert next(line for line in lines if line.startswith("starts a minute")).rstrip().endswith("at most 1")
+    assert max(map(len, lines)) <= 80
