@@ -42,6 +42,10 @@ def action_routes(scheduler: Scheduler) -> APIRouter:
     async def resume() -> None:
         await scheduler.resume()
 
+    @router.post("/end-hold", status_code=204)
+    async def end_hold() -> None:
+        await scheduler.end_hold()
+
     @router.post("/cancel", status_code=204)
     async def cancel(job: OneJob) -> None:
         if not await scheduler.cancel(job.id):

@@ -113,6 +113,7 @@ class WorkerData(Data):
     name: Label
     alive_seconds: float
     tasks: list[Label]
+    slots: int
 
 
 class EndedData(BaseModel):

@@ -14,6 +14,7 @@ from pacer.fastapi import install_error_handlers
 from pacer.fastapi._problems import RECOVERY_TIME, problem
 
 Handler = Callable[[Request, Any], Any]
+_LONGEST = 300
 
 
 def answer_problems(app: FastAPI) -> None:
@@ -24,8 +25,9 @@ def answer_problems(app: FastAPI) -> None:
 
 
 def sentence(error: Exception) -> str:
-    """What an error says, for people."""
+    """What an error says, for people; cut where it repeats something long that was sent."""
     text = str(error).rstrip(".")
+    text = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
     return f"{text[:1].upper()}{text[1:]}."
 
 

@@ -39,7 +39,7 @@ _JOBS_AT_ONCE = 20
 _BAD_ENDS = (JobState.FAILED, JobState.STALE, JobState.DEAD)
 
 _JOBS = TypeAdapter(list[JobData])
-_NEXT = TypeAdapter(list[UpcomingData])
+_UPCOMING_JOBS = TypeAdapter(list[UpcomingData])
 _HISTORY = TypeAdapter(list[MinuteData])
 _WORKERS = TypeAdapter(list[WorkerData])
 _STORE_AWAY = '{"detail":"The store of jobs cannot be used right now. It is tried again and again."}'
@@ -116,14 +116,18 @@ class Watch:
             return {"problem": _STORE_AWAY}
 
     async def _read_parts(self) -> dict[str, str]:
+        """The status is the last of those about the queue: the page shows them when it comes."""
         scheduler = self._scheduler
+        status, upcoming = await scheduler.status(), await scheduler.upcoming(_UPCOMING)
         parts = {
-            "status": _text(StatusData.model_validate(await scheduler.status())),
             "running": _dumped(_JOBS, (await scheduler.jobs(JobState.RUNNING, limit=_RUNNING)).jobs),
-            "upcoming": _dumped(_NEXT, await scheduler.upcoming(_UPCOMING)),
+            "upcoming": _dumped(_UPCOMING_JOBS, upcoming),
+            # The queue says what it would say to any job; what is left is about this one: its delay, its key.
+            "next": await self.job(upcoming[0].job.id) if upcoming and not status.waiting_for else "null",
             "history": _dumped(_HISTORY, await scheduler.history(_MINUTES)),
             "ended": await self._ended(),
             "workers": _dumped(_WORKERS, await scheduler.workers()),
+            "status": _text(StatusData.model_validate(status)),
         }
         return parts | await self._read_jobs()
 

@@ -5,73 +5,46 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
 
-import anyio
 import attrs
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from pacer import NotRunningError, StoreError
 from pacer.dashboard._reading import Reading, Watch, part_of
+from pacer.fastapi._streaming import lasting_answer
 
 READINGS = 300
 """So many are sent before the page has to ask anew, which asks `auth` again."""
-# Seconds that a stream gets to end by itself when the server stops.
-_FAREWELL = 1.0
 
 
 def stream_readings(watch: Watch, job_id: str | None) -> EventSourceResponse:
     """An answer that lasts until the client leaves, the scheduler stops or the server does."""
-    stream = Stream(watch, job_id)
-    return EventSourceResponse(
-        stream.messages(),
-        data_sender_callable=stream.end_with_server,
-        shutdown_event=stream.stopping,
-        shutdown_grace_period=_FAREWELL,
-    )
+    return lasting_answer(Telling(watch, job_id).messages())
 
 
 @attrs.define(eq=False)
-class Stream:
+class Telling:
     """What one client is told: each reading, without what is as it was.
 
     A client that reads slowly gets the newest, and slows nobody down.
-
-    Attributes:
-        stopping: Set by sse-starlette when uvicorn is told to stop, which waits for answers to end.
     """
 
     _watch: Watch
     _job_id: str | None = None
-    stopping: anyio.Event = attrs.field(init=False, factory=anyio.Event)
-    _waiting: anyio.CancelScope = attrs.field(init=False, factory=anyio.CancelScope)
     _sent: dict[str, str] = attrs.field(init=False, factory=dict)
 
     async def messages(self) -> AsyncGenerator[ServerSentEvent]:
-        """They end with `again` when the client is to ask anew, and without when the scheduler or the server stops."""
+        """They end with `again` when the client is to ask anew, and without when the scheduler stops."""
         with suppress(NotRunningError), self._watch.looking(self._job_id):
             if self._job_id is not None:  # not of a reading that was made before somebody looked
                 with suppress(StoreError):
                     yield self._message("job", await self._watch.job(self._job_id))
             number = 0
             for _ in range(READINGS):
-                reading = await self._after(number)
-                if reading is None:
-                    return
+                reading = await self._watch.after(number)
                 number = reading.number
                 for name, text in self._news(reading):
                     yield self._message(name, text)
             yield self._message("again", "{}")
-
-    async def end_with_server(self) -> None:
-        """End the messages when the server stops."""
-        await self.stopping.wait()
-        self._waiting.cancel()
-
-    async def _after(self, number: int) -> Reading | None:
-        """None when the server stops."""
-        if not self.stopping.is_set():
-            with anyio.CancelScope() as self._waiting:
-                return await self._watch.after(number)
-        return None
 
     def _news(self, reading: Reading) -> Iterator[tuple[str, str]]:
         mine = None if self._job_id is None else part_of(self._job_id)

@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, HTTPException
+from fastapi.responses import RedirectResponse
 
 from pacer import Scheduler, UnknownJobError, call
 from pacer.demo._jobs import JobTable, Row
 from pacer.demo._models import Accepted, AcceptedBatch, Batch, Paper, PaperJob, QueueStatus
 from pacer.fastapi import EstimateView, problem_responses
+
+
+def start_routes() -> APIRouter:
+    """Where a visit begins that has no path: at the page of the queue. Relative, as a proxy may add a prefix."""
+    router = APIRouter()
+
+    @router.get("/", include_in_schema=False)
+    async def start() -> RedirectResponse:
+        return RedirectResponse("queue/")
+
+    return router
 
 
 def intake_routes(scheduler: Scheduler, jobs: JobTable, analyse: Callable[[str], Awaitable[None]]) -> APIRouter:

@@ -28,7 +28,7 @@ with needed("demo"):
     from pacer.demo._chat import ChatService, analyse
     from pacer.demo._jobs import JobTable
     from pacer.demo._local import at_this_machine
-    from pacer.demo._routes import intake_routes, view_routes
+    from pacer.demo._routes import intake_routes, start_routes, view_routes
     from pacer.fastapi import install_error_handlers, lifespan, queue_router
 
 __all__ = ["Settings", "create_app", "make_scheduler"]
@@ -96,6 +96,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             yield
 
     app = FastAPI(title="Drucksachen", lifespan=lifespan(scheduler, resources))
+    app.include_router(start_routes())
     app.include_router(intake_routes(scheduler, jobs, analyse_drucksache))
     app.include_router(view_routes(scheduler, jobs))
     app.include_router(queue_router(scheduler))

@@ -17,11 +17,10 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from pacer import NotRunningError, Scheduler, StoreError, Subscription
 from pacer.events import AlertFailed, AlertSent, PartMisbehaved, QueueTakenOver, StoreFailed, TicksMissed
 from pacer.fastapi._models import StatusView
+from pacer.fastapi._streaming import lasting_answer
 
 # For those who run the server, not for its clients: they may name paths and internals.
 _FOR_OPERATORS = (AlertFailed, AlertSent, PartMisbehaved, QueueTakenOver, StoreFailed, TicksMissed)
-# Seconds that a stream gets to end by itself when the server stops.
-_FAREWELL = 1.0
 _WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
 
 
@@ -33,36 +32,23 @@ def stream_events(scheduler: Scheduler, status_interval: float, buffer: int) -> 
     Raises:
         NotRunningError: Now, while the answer can still be another one.
     """
-    stream = _Stream(scheduler, scheduler.utc(0.0), status_interval, buffer)
-    return EventSourceResponse(
-        stream.messages(),
-        data_sender_callable=stream.end_with_server,
-        shutdown_event=stream.stopping,
-        shutdown_grace_period=_FAREWELL,
-    )
+    return lasting_answer(Telling(scheduler, scheduler.utc(0.0), status_interval, buffer).messages())
 
 
-@attrs.define(eq=False)
-class _Stream:
-    """What one client is told.
-
-    Attributes:
-        stopping: Set by sse-starlette when uvicorn is told to stop, which waits for answers to end.
-    """
+@attrs.frozen(eq=False)
+class Telling:
+    """What one client is told."""
 
     _scheduler: Scheduler
     _epoch: datetime
     _status_interval: float
     _buffer: int
-    stopping: anyio.Event = attrs.field(init=False, factory=anyio.Event)
-    _subscription: Subscription | None = attrs.field(init=False, default=None)
 
     async def messages(self) -> AsyncGenerator[ServerSentEvent]:
         """A status now and at every interval, and all events between."""
         with suppress(NotRunningError), self._scheduler.subscribe(self._buffer) as events:
-            self._subscription = events
             missed = 0
-            while not self.stopping.is_set():
+            while True:
                 with suppress(StoreError):  # it is asked again in a moment
                     status = await self._scheduler.status()
                     yield _message("status", StatusView.of(status).model_dump(mode="json"))
@@ -75,12 +61,6 @@ class _Stream:
                         yield _message("missed", {"total": missed})
                     if not isinstance(event, _FOR_OPERATORS):
                         yield self._of_event(event)
-
-    async def end_with_server(self) -> None:
-        """End the messages when the server stops."""
-        await self.stopping.wait()
-        if self._subscription is not None:
-            self._subscription.close()
 
     def _of_event(self, event: Any) -> ServerSentEvent:
         facts = attrs.asdict(event)

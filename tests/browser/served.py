@@ -174,14 +174,23 @@ def served(site: Site) -> Iterator[Site]:
         site.stop()
 
 
+@contextmanager
+def hanging_worker(db: Path, *job_ids: str, lease: float = 600) -> Iterator[None]:
+    """A process with the parts `AT_ONCE` that starts these jobs, three at most, and then hangs; killed at the end."""
+    command = [sys.executable, "-m", "browser.hanging", db, str(lease), *job_ids]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "all run\n"
+            yield
+        finally:
+            process.kill()
+
+
 def leave_running(db: Path, *job_ids: str) -> None:
     """Have a process start these jobs, three at most, and be killed in the middle of all of them.
 
     The site that comes after it needs the parts `AT_ONCE`.
     """
-    command = [sys.executable, "-m", "browser.crashing", db, *job_ids]
-    with subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        said = process.stdout.readline()
-        process.kill()
-    assert said == "all run\n"
+    with hanging_worker(db, *job_ids, lease=2):
+        pass

@@ -117,7 +117,7 @@ def test_without_auth_everybody_reads_and_nobody_can_do_anything(serve: Serve, o
     expect(page.get_by_label("pacing.seconds", exact=True)).not_to_be_editable()
     with httpx.Client(base_url=site.url) as client:
         token = {"X-Pacer-Token": "", "Origin": site.url.removesuffix("/queue/")}
-        for action in ("pause", "resume", "cancel", "retry", "retry-all", "numbers"):
+        for action in ("pause", "resume", "end-hold", "cancel", "retry", "retry-all", "numbers"):
             assert client.post(f"actions/{action}", json={"id": "waits"}, headers=token).status_code == 404
         assert client.get("data/arguments", params={"job": "waits"}).status_code == 404
     assert site.state("waits") is JobState.QUEUED

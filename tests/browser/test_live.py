@@ -49,7 +49,24 @@ def test_it_says_why_nothing_starts_and_counts_down(serve: Serve, open_page: Ope
     expect(page.locator("#state-note")).to_have_text(re.compile(r"left of 5 min until the next start, at \d"))
     seen = left.inner_text()
     expect(left).not_to_have_text(seen)
-    expect(page.locator("#upcoming")).to_contain_text(re.compile(r"the-next.*starts in about (5|4\.\d) min"))
+    expect(page.locator("#upcoming")).to_contain_text(re.compile(r"the-next.*in about (5|4\.\d) min"))
+
+
+def test_a_countdown_ends_with_what_comes_then_and_never_stands_at_0(serve: Serve, open_page: OpenPage) -> None:
+    page = open_page(serve().url, bypass_csp=True)
+    expect(page.locator("#link")).to_have_text("Live")
+    shown = page.evaluate(
+        """async () => {
+          const { countDown } = await import(new URL("static/clock.js", document.baseURI));
+          const [node, texts] = [document.body.appendChild(document.createElement("p")), []];
+          const look = new MutationObserver(() => texts.push(node.textContent));
+          look.observe(node, { childList: true, characterData: true, subtree: true });
+          await new Promise((over) => countDown(node, 0.5, { over }));
+          return texts;
+        }"""
+    )
+    assert shown[0] == "0.5 s"
+    assert "0.0 s" not in shown
 
 
 def test_what_others_do_is_seen_too(serve: Serve, open_page: OpenPage) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from playwright.sync_api import expect
@@ -11,6 +12,7 @@ from browser.looking import OpenPage, answer, button, go, word
 from browser.served import AT_ONCE, Serve, leave_running
 from browser.watching import Watch
 from pacer import JobState
+from pacer.backoff import ExponentialBackoff
 
 
 def test_pause_and_resume(serve: Serve, open_page: OpenPage) -> None:
@@ -18,6 +20,7 @@ def test_pause_and_resume(serve: Serve, open_page: OpenPage) -> None:
     page = open_page(site.url)
     button(page, "Pause").click()
     expect(word(page)).to_have_text("Paused")
+    expect(page).to_have_title(re.compile("^Paused · "))
     assert site.do(site.scheduler.status).paused
     site.enqueue("nothing", job_id="waits")
     expect(page.locator("#upcoming")).to_contain_text("waits")
@@ -26,6 +29,25 @@ def test_pause_and_resume(serve: Serve, open_page: OpenPage) -> None:
     site.wait_for(JobState.SUCCEEDED, "waits")
     expect(word(page)).to_have_text("Idle")
     assert not site.do(site.scheduler.status).paused
+
+
+def test_a_hold_is_ended_after_a_question(serve: Serve, open_page: OpenPage) -> None:
+    site = serve(parts={"backoff": ExponentialBackoff(3600, maximum=3600)})
+    site.wait_for(JobState.FAILED, site.enqueue("fetch", "no route to host"))
+    site.enqueue("nothing", job_id="waits")
+    page = open_page(site.url)
+    expect(word(page)).to_have_text("On hold")
+    expect(page).to_have_title(re.compile("^On hold · "))
+    button(page, "End hold").click()
+    answer(page, "End this hold now?", "Keep it")
+    assert site.do(site.scheduler.status).hold_seconds > 0
+    button(page, "End hold").click()
+    answer(page, "End this hold now?", "End hold")
+    site.wait_for(JobState.SUCCEEDED, "waits")
+    expect(word(page)).to_have_text("Idle")
+    expect(page.get_by_role("status").filter(has_text="The hold is over: jobs start again.")).to_be_visible()
+    expect(button(page, "End hold")).to_be_hidden()
+    expect(button(page, "Pause")).to_be_focused()
 
 
 def test_cancel_a_waiting_job_after_a_question(serve: Serve, open_page: OpenPage) -> None:

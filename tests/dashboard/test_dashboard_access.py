@@ -41,7 +41,7 @@ async def admin(x_user: Annotated[str, Header()] = "") -> str:
     return x_user
 
 
-ACTIONS = ("pause", "resume", "cancel", "retry", "retry-all", "numbers")
+ACTIONS = ("pause", "resume", "end-hold", "cancel", "retry", "retry-all", "numbers")
 
 
 async def test_without_auth_there_is_nothing_to_steer_with() -> None:

@@ -10,6 +10,7 @@ import pytest
 from mounted import failing, make_scheduler, mounted, sleeper
 
 from pacer import BoundedQueue, JobState, Scheduler, StoreError
+from pacer.backoff import ExponentialBackoff
 from pacer.pacing import FixedPause
 from pacer.stores.sqlite import SqliteStore
 
@@ -22,6 +23,17 @@ async def test_pause_and_resume() -> None:
         for action, paused in (("pause", True), ("pause", True), ("resume", False)):
             assert (await page.act(action)).status_code == 204
             assert (await scheduler.status()).paused is paused
+
+
+async def test_end_a_hold() -> None:
+    scheduler = make_scheduler(backoff=ExponentialBackoff(3600, maximum=3600))
+    async with mounted(scheduler) as page:
+        await scheduler.enqueue(failing)
+        await anyio.sleep(1)
+        assert (await scheduler.status()).hold_seconds > 3000
+        for _ in range(2):  # there may be none any more
+            assert (await page.act("end-hold")).status_code == 204
+            assert (await scheduler.status()).hold_seconds == 0
 
 
 @pytest.mark.parametrize("job_id", ["job", "a/b c?d#e", "\x00\n\u202e<script>", "%2e%2e/"])

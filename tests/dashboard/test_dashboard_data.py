@@ -69,6 +69,13 @@ async def test_a_list_that_makes_no_sense_is_refused_in_a_sentence(asked: dict[s
     assert answer.json()["detail"].endswith(".")
 
 
+async def test_a_long_mark_that_is_none_is_not_repeated_in_full() -> None:
+    async with mounted(make_scheduler()) as page:
+        answer = await page.get("data/jobs", after="x" * 10_000)
+    assert answer.status_code == 422
+    assert len(answer.text) < 500
+
+
 async def test_a_list_has_no_arguments_and_no_results() -> None:
     scheduler = make_scheduler()
     async with mounted(scheduler, show_arguments=True) as page:

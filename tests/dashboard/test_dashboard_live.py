@@ -16,7 +16,8 @@ from mounted import failing, make_scheduler, sleeper
 from pacer import BoundedQueue, JobState, Scheduler, StoreError, Throttled
 from pacer.dashboard import _stream
 from pacer.dashboard._reading import GAP, PERIOD, Watch
-from pacer.dashboard._stream import Stream
+from pacer.dashboard._stream import Telling
+from pacer.fastapi._streaming import ServerStream
 from pacer.pacing import TokenBucket
 
 pytestmark = pytest.mark.anyio
@@ -36,7 +37,7 @@ class Viewer:
 
     async def look(self, watch: Watch, job_id: str | None = None) -> None:
         """Until there is no more."""
-        async with aclosing(Stream(watch, job_id).messages()) as messages:
+        async with aclosing(Telling(watch, job_id).messages()) as messages:
             async for message in messages:
                 assert isinstance(message.event, str)
                 self.told.append(message.event)
@@ -79,7 +80,7 @@ async def test_who_looks_sees_the_whole_queue_at_once() -> None:
         await anyio.sleep(1)
         async with looking(scheduler, None) as (viewer,):
             parts = viewer.parts
-    assert set(parts) == {"status", "running", "upcoming", "history", "ended", "workers"}
+    assert set(parts) == {"status", "running", "upcoming", "next", "history", "ended", "workers"}
     status = parts["status"]
     assert (status["queue"], status["pending"], status["running"], status["paused"]) == ("papers", 11, 1, False)
     assert status["waiting_for"] == "1 of 1 running"
@@ -205,17 +206,38 @@ async def test_when_the_one_who_reads_for_all_leaves_the_others_go_on() -> None:
 async def test_a_client_that_reads_slowly_gets_the_newest_and_holds_nobody_up() -> None:
     async with make_scheduler() as scheduler:
         watch, quick = Watch(scheduler), Viewer()
-        async with anyio.create_task_group() as tasks, aclosing(Stream(watch).messages()) as slow:
+        async with anyio.create_task_group() as tasks, aclosing(Telling(watch).messages()) as slow:
             tasks.start_soon(quick.look, watch)
-            while (await anext(slow)).event != "workers":
+            while (await anext(slow)).event != "status":
                 pass
             await anyio.sleep(30)
             assert quick.told.count("status") >= 29
             await scheduler.pause()
             await anyio.sleep(2)
             message = await anext(slow)
-            assert (message.event, json.loads(str(message.data))["paused"]) == ("status", True)
+            while message.event != "status":
+                message = await anext(slow)
+            assert json.loads(str(message.data))["paused"]
             tasks.cancel_scope.cancel()
+
+
+async def test_what_the_next_job_waits_for_is_told_where_the_queue_would_let_one_start() -> None:
+    async with make_scheduler() as scheduler:
+        await scheduler.options(job_id="later", delay=500).enqueue(sleeper, 30)
+        async with looking(scheduler, None) as (viewer,):
+            assert viewer.told[-1] == "status"
+            assert (viewer.parts["next"]["job"]["id"], viewer.parts["next"]["reason"]) == (
+                "later",
+                "its delay is not due yet",
+            )
+            assert viewer.parts["next"]["seconds"] == pytest.approx(500, abs=0.1)
+            await scheduler.pause()
+            await anyio.sleep(1.1)
+            assert viewer.parts["next"] is None
+            await scheduler.resume()
+            await scheduler.cancel("later")
+            await anyio.sleep(1.1)
+            assert viewer.parts["next"] is None
 
 
 # -- one job ---------------------------------------------------------------------------------------------------------
@@ -292,7 +314,7 @@ async def test_the_stream_ends_when_the_scheduler_stops() -> None:
 
 async def test_the_stream_ends_in_order_when_the_server_is_told_to_stop() -> None:
     async with make_scheduler() as scheduler:
-        stream, told = Stream(Watch(scheduler)), []
+        stream, told = ServerStream(Telling(Watch(scheduler)).messages()), []
 
         async def read() -> None:
             told.extend([message.event async for message in stream.messages()])
@@ -305,7 +327,7 @@ async def test_the_stream_ends_in_order_when_the_server_is_told_to_stop() -> Non
             stream.stopping.set()
         assert anyio.current_time() == begun
         assert told.count("status") == 2
-        late = Stream(Watch(scheduler))
+        late = ServerStream(Telling(Watch(scheduler)).messages())
         late.stopping.set()
         assert [message async for message in late.messages()] == []
 
@@ -375,7 +397,7 @@ async def test_whatever_a_job_says_is_one_event_of_one_line(text: str) -> None:
         await anyio.sleep(1)
         async with looking(scheduler, text[:200]) as (viewer,):
             await scheduler.options(job_id="runs", key=text[:200]).enqueue(sleeper, 60)
-            async with aclosing(Stream(Watch(scheduler), text[:200]).messages()) as messages:
+            async with aclosing(Telling(Watch(scheduler), text[:200]).messages()) as messages:
                 sent = [(await anext(messages)).encode() for _ in range(7)]
     for message in sent:
         lines = message.decode().split("\r\n")

@@ -27,6 +27,12 @@ def pause(client: httpx.Client, **headers: str) -> httpx.Response:
     return client.post("/queue/actions/pause", json={}, headers={**own, **headers})
 
 
+def test_who_names_no_page_is_led_to_this_one(steerable: httpx.Client) -> None:
+    page = steerable.get("/", follow_redirects=True)
+    assert (page.status_code, page.url.path) == (200, "/queue/")
+    assert "Drucksachen" in page.text
+
+
 def test_people_at_this_machine_may_steer(steerable: httpx.Client) -> None:
     assert pause(steerable).status_code == 204
     assert steerable.get("/queue/status").json()["paused"]

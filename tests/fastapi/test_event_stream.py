@@ -11,7 +11,8 @@ import attrs
 import pytest
 
 from pacer import Scheduler, StoreError
-from pacer.fastapi._events import _Stream, stream_events
+from pacer.fastapi._events import Telling, stream_events
+from pacer.fastapi._streaming import ServerStream
 from pacer.pacing import FixedPause
 
 pytestmark = pytest.mark.anyio
@@ -167,7 +168,7 @@ async def test_what_only_operators_should_see_is_not_sent() -> None:
 async def test_the_stream_ends_when_the_server_is_told_to_stop() -> None:
     names: list[str | None] = []
     async with Scheduler() as scheduler:
-        stream = _Stream(scheduler, scheduler.utc(0.0), 1000.0, 10)
+        stream = ServerStream(Telling(scheduler, scheduler.utc(0.0), 1000.0, 10).messages())
 
         async def read() -> None:
             names.extend([message.event async for message in stream.messages()])
@@ -184,7 +185,7 @@ async def test_the_stream_ends_when_the_server_is_told_to_stop() -> None:
 
 async def test_a_stream_that_begins_while_the_server_stops_ends_at_once() -> None:
     async with Scheduler() as scheduler:
-        stream = _Stream(scheduler, scheduler.utc(0.0), 1000.0, 10)
+        stream = ServerStream(Telling(scheduler, scheduler.utc(0.0), 1000.0, 10).messages())
         stream.stopping.set()
         await stream.end_with_server()
         assert [message async for message in stream.messages()] == []
@@ -192,5 +193,5 @@ async def test_a_stream_that_begins_while_the_server_stops_ends_at_once() -> Non
 
 async def test_a_stream_that_begins_after_the_scheduler_has_stopped_is_empty() -> None:
     async with Scheduler() as scheduler:
-        stream = _Stream(scheduler, scheduler.utc(0.0), 1000.0, 10)
-    assert [message async for message in stream.messages()] == []
+        telling = Telling(scheduler, scheduler.utc(0.0), 1000.0, 10)
+    assert [message async for message in telling.messages()] == []

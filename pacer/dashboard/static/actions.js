@@ -101,6 +101,16 @@ export async function cancelJob(job) {
   return yes && act("cancel", { id: job.id }, `Job ${job.id} is cancelled.`);
 }
 
+export async function endHold() {
+  const yes = await ask({
+    title: "End this hold now?",
+    text: "Jobs start again at once, at the queue's pace. If the upstream still does not work, the queue is held again.",
+    yes: "End hold",
+    no: "Keep it",
+  });
+  return yes && act("end-hold", {}, "The hold is over: jobs start again.");
+}
+
 export const retryJob = (job) => act("retry", { id: job.id }, `Job ${job.id} waits again.`);
 
 export async function retryAll(state, number) {

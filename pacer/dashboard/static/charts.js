@@ -10,13 +10,13 @@ const minuteOf = (one) => minuteTime(new Date(one.at));
 
 export function showCharts(place, minutes, limit) {
   if (!charts.has(place)) {
-    const made = [chart("Starts a minute"), chart("Wait before the start")];
+    const made = [chart("Starts per minute"), chart("Wait before the start")];
     const table = el("tbody");
     place.append(...made.map((one) => one.node), tableOf(table));
     charts.set(place, { made, table });
   }
   const { made: [starts, waits], table } = charts.get(place);
-  drawStarts(starts, minutes, limit === null ? null : limit * 60);
+  drawStarts(starts, minutes, limit ? limit * 60 : null);
   drawWaits(waits, minutes);
   fillTable(table, minutes);
 }

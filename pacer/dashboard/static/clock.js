@@ -16,9 +16,10 @@ export function learnServerTime(header) {
   if (!Number.isNaN(server)) offset = Math.abs(server + 500 - Date.now()) < 1500 ? 0 : server + 500 - Date.now();
 }
 
-// Show on this node how many seconds are left; a bar, if given, fills up to `total`.
-export function countDown(node, seconds, { bar = null, total = 0 } = {}) {
-  moving.set(node, { until: performance.now() + seconds * 1000, bar, total });
+// Show on this node how many seconds are left; a bar, if given, fills up to `total`. `over` is called once none is: the
+// next reading may be a second away, and "0.0 s" would stand there as long.
+export function countDown(node, seconds, { bar = null, total = 0, over = () => setText(node, "") } = {}) {
+  moving.set(node, { until: performance.now() + seconds * 1000, bar, total, over });
   tickOne(node, moving.get(node));
 }
 
@@ -43,10 +44,15 @@ function tickOne(node, what) {
     return;
   }
   const left = Math.max(0, (what.until - performance.now()) / 1000);
-  setText(node, countdown(left, !still.matches));
   if (what.bar) {
     what.bar.max = what.total;
     what.bar.value = Math.min(what.total, Math.max(0, what.total - left));
+  }
+  if (left >= 0.05) {
+    setText(node, countdown(left, !still.matches));
+  } else {
+    moving.delete(node);
+    what.over();
   }
 }
 

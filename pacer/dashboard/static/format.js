@@ -1,6 +1,6 @@
 // Numbers and times for people.
 
-// 7.2 s, 95 s, 4.3 min, 12 min, 2 h 05 min, 3 days. `tenths` is for what counts down.
+// 7.2 s, 95 s, 4.3 min, 12 min, 2 h 05 min, 25 h, 3 days. `tenths` is for what counts.
 export function duration(seconds, tenths = false) {
   if (seconds === null || !Number.isFinite(seconds)) return "an unknown time";
   if (seconds < 9.95 && tenths) return `${Math.max(0, seconds).toFixed(1)} s`;
@@ -9,7 +9,8 @@ export function duration(seconds, tenths = false) {
   if (seconds < 99.5) return `${Math.round(seconds)} s`;
   const minutes = Math.round(seconds / 60);
   if (minutes < 60) return `${inUnits(seconds / 60)} min`;
-  if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
+  if (minutes < 10 * 60) return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
+  if (minutes < 48 * 60) return `${Math.round(minutes / 60)} h`;
   return `${Math.round(minutes / 1440)} days`;
 }
 
@@ -31,17 +32,17 @@ export function countdown(seconds, tenths) {
 
 // "in about 2 min"; a start that is due is due now.
 export function expected(estimate) {
-  if (!estimate || estimate.seconds === null) return "no time can be named";
+  if (!estimate || estimate.seconds === null) return "not known";
   if (estimate.seconds < 0.05) return "now";
   return `in about ${estimate.seconds < 1 ? duration(estimate.seconds, true) : duration(estimate.seconds)}`;
 }
 
-// "80 % between 1 and 4 min"
+// "80 % between 1 and 4 min"; nothing where both ends are the same to people.
 export function interval(estimate) {
   if (!estimate || estimate.high < 0.05) return "";
   const { unit, size } = UNITS.findLast((one) => estimate.high >= 1.65 * one.size) ?? UNITS[0];
   const [low, high] = [estimate.low, estimate.high].map((seconds) => inUnits(Math.max(0, seconds) / size));
-  return low === high ? `80 % close to ${high} ${unit}` : `80 % between ${low} and ${high} ${unit}`;
+  return low === high ? "" : `80 % between ${low} and ${high} ${unit}`;
 }
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -55,7 +56,8 @@ export const dayTime = (date) => day.format(date);
 // A rate in the unit in which it is easiest to read: all that stand beside each other in the same.
 export function rateUnit(perSecond) {
   if (perSecond >= 1) return { each: "second", factor: 1 };
-  return perSecond * 60 >= 1 ? { each: "minute", factor: 60 } : { each: "hour", factor: 3600 };
+  if (perSecond === 0 || perSecond * 60 >= 1) return { each: "minute", factor: 60 };
+  return { each: "hour", factor: 3600 };
 }
 
 export function amount(value) {

@@ -1,37 +1,42 @@
 // The top of the page.
 
-import { byId, el, keyed, setAttribute, setText, show } from "./dom.js";
+import { byId, el, keyed, setAttribute, setSentence, setText, show, visible } from "./dom.js";
 import { countDown, countUp, now, settle } from "./clock.js";
 import { amount, clockTime, duration, expected, interval, rateUnit } from "./format.js";
+import { rateOf } from "./rate.js";
 import { cautionsOf, startable, stateOf } from "./state.js";
 import { steerable } from "./actions.js";
 
 let stuckSince = null;
 let longest = { why: "", seconds: 0 }; // how long the wait was when it was first seen
 
+// Gives the state that it shows.
 export function showHeadline(data) {
-  const { status, workers, history, ended, upcoming } = data;
-  if (!startable(status)) stuckSince = null;
+  const { status, history, ended, upcoming, next } = data;
+  if (!startable(status, next)) stuckSince = null;
   else stuckSince ??= performance.now();
-  const state = stateOf(status, workers, stuckSince === null ? 0 : (performance.now() - stuckSince) / 1000);
+  const state = stateOf(data, stuckSince === null ? 0 : (performance.now() - stuckSince) / 1000);
   show(byId("state"), true);
   setAttribute(byId("state"), "data-tone", state.tone);
   setText(byId("state-word"), state.word);
-  setText(byId("state-why"), state.why);
-  showTime(state, upcoming?.[0]?.estimate);
-  showSwitch(status.paused);
-  showFacts(status, history);
+  setSentence(byId("state-why"), visible(state.why));
+  showTime(state, upcoming[0]?.estimate);
+  showActions(status);
+  showFacts(status, state);
+  showRate(status, history);
   showCautions(cautionsOf(status, ended));
   return state;
 }
 
-// Pause or resume; who has pressed one has the focus on the other.
-function showSwitch(paused) {
-  const [there, gone] = paused ? [byId("resume"), byId("pause")] : [byId("pause"), byId("resume")];
-  const focused = document.activeElement === gone;
+// Who has pressed a button that vanishes has the focus on the one that stays.
+function showActions(status) {
+  const [there, gone] = status.paused ? [byId("resume"), byId("pause")] : [byId("pause"), byId("resume")];
+  const endHold = byId("end-hold");
   show(there, true);
+  const held = status.hold_seconds > 0 && !status.paused;
+  if (document.activeElement === gone || (!held && document.activeElement === endHold)) there.focus();
   show(gone, false);
-  if (focused) there.focus();
+  show(endHold, held);
 }
 
 // A time that is certain counts down, one that is forecast is told with its interval.
@@ -43,45 +48,44 @@ function showTime(state, forecast) {
   show(byId("state-until"), certain || (state.open && forecast !== undefined && forecast !== null));
   if (!certain) {
     settle(time);
-    setText(note, forecast ? `The next start is expected ${expected(forecast)} (${interval(forecast)}).` : "");
+    const range = interval(forecast);
+    setText(note, forecast ? `The next start is expected ${expected(forecast)}${range && ` (${range})`}.` : "");
     return;
   }
   if (longest.why !== state.why || longest.seconds < state.seconds) longest = state;
-  countDown(time, state.seconds, { bar: byId("state-bar"), total: state.total ?? longest.seconds });
   const of = state.total === null ? "" : ` of ${duration(state.total)}`;
   const at = state.seconds >= 5 ? `, at ${clockTime(new Date(now().getTime() + state.seconds * 1000))}` : "";
-  setText(note, `left${of} until the next start${at}`);
+  setText(note, `left${of} ${state.then}${at}`);
+  const over = () => {
+    show(time, false);
+    setText(note, "Now.");
+  };
+  countDown(time, state.seconds, { bar: byId("state-bar"), total: state.total ?? longest.seconds, over });
 }
 
-function showFacts(status, history) {
+function showFacts(status, state) {
   setText(byId("fact-waiting"), `${amount(status.pending)} of ${amount(status.capacity)}`);
   setText(byId("fact-running"), `${amount(status.running)} of ${amount(status.concurrency)}`);
-  setText(byId("fact-rate"), rateText(status.rate_limit, history));
-  const until = interval(status.estimate);
-  setText(byId("fact-new"), status.paused ? "when resumed" : expected(status.estimate));
-  setAttribute(byId("fact-new"), "title", until || null);
+  setText(byId("fact-new"), state.unless ?? expected(status.estimate));
+  setAttribute(byId("fact-new"), "title", (state.unless === null && interval(status.estimate)) || null);
   setText(byId("fact-duration"), duration(status.average_duration));
   const oldest = byId("fact-oldest");
   if (status.oldest_waiting_seconds === null) {
     settle(oldest);
-    setText(oldest, "nobody");
+    setText(oldest, "none");
   } else {
     countUp(oldest, new Date(now().getTime() - status.oldest_waiting_seconds * 1000));
   }
 }
 
-const WINDOWS = [2, 3, 5]; // minutes, the current one among them
-const ENOUGH = 6; // starts from which on a shorter window is a better answer to "now"
-
-function rateText(limit, history) {
-  if (!history?.length) return "";
-  const starts = (minutes) => history.slice(-minutes).reduce((sum, one) => sum + one.started, 0);
-  const minutes = WINDOWS.find((one) => starts(one) >= ENOUGH) ?? WINDOWS.at(-1);
-  const current = Math.min(60, Math.max(1, (now() - new Date(history.at(-1).at)) / 1000));
-  const rate = starts(minutes) / (60 * (minutes - 1) + current);
-  const unit = rateUnit(Math.max(rate, limit ?? 0));
-  const most = limit === null ? "" : ` of ${amount(limit * unit.factor)}`;
-  return `${amount(rate * unit.factor)}${most} per ${unit.each}`;
+// The unit is in the label, so that the figure stands as "9 of 10" beside the others.
+function showRate(status, history) {
+  const [limit, busy] = [status.rate_limit, status.pending + status.running > 0];
+  const rate = rateOf(history, busy, now());
+  const { each, factor } = rateUnit(Math.max(rate, limit ?? 0));
+  setText(byId("fact-rate-each"), `Starts per ${each}`);
+  const most = limit === null ? "" : ` of ${amount(limit * factor)}`;
+  setText(byId("fact-rate"), limit === 0 ? "stopped" : amount(rate * factor) + most);
 }
 
 function showCautions(cautions) {

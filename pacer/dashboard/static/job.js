@@ -25,8 +25,9 @@ export function openJob(id) {
   return shown.heading;
 }
 
-export function showJob(data) {
-  shown?.update(data);
+// `state` is that of the queue, if it is known.
+export function showJob(data, state) {
+  shown?.update(data, state?.unless ?? null);
 }
 
 class JobView {
@@ -63,7 +64,7 @@ class JobView {
     for (const part of [...parts, this.#cancel, this.#retry, this.#facts]) show(part, false);
   }
 
-  update(data) {
+  update(data, unless) {
     if (data.unknown) {
       this.#hideAll();
       setText(this.#answer, "No job has this id. It may have ended long ago and been forgotten.");
@@ -74,7 +75,7 @@ class JobView {
     show(this.#word, true);
     setText(this.#word, waits ? "waiting" : job.state);
     setAttribute(this.#word, "data-state", job.state);
-    this.#showAnswer(data);
+    this.#showAnswer({ ...data, estimate: unless === null ? data.estimate : null });
     this.#showReason(data);
     show(this.#progress, runs && job.progress !== null);
     showProgress(this.#bar, this.#part, job.progress);
@@ -143,10 +144,16 @@ function factsOf(job) {
     ["Took", job.started_at && job.ended_at ? duration(between(job.started_at, job.ended_at)) : null],
     ["Throttled", times(job.throttles)],
     ["Interrupted by a crash", times(job.recoveries)],
-    ["Costs", Object.entries(job.cost).map(([name, value]) => `${value} ${name}`).join(", ")],
+    ["Costs", costs(job.cost)],
     ["Batch", job.batch_id],
     ["Worker", job.worker],
   ].filter(([, value]) => value !== null);
+}
+
+// One request is what a job costs of which nothing is said.
+function costs(cost) {
+  const text = Object.entries(cost).map(([name, value]) => `${value} ${name}`).join(", ");
+  return text === "1 requests" ? null : text;
 }
 
 function fact() {

@@ -1,6 +1,6 @@
 // Which view is shown, and what the live connection says to it.
 
-import { act, once, steerable } from "./actions.js";
+import { act, endHold, once, steerable } from "./actions.js";
 import { learnServerTime, now, setStopped } from "./clock.js";
 import { byId, setAttribute, setText, show, visible } from "./dom.js";
 import { clockTime } from "./format.js";
@@ -13,8 +13,10 @@ import { Live } from "./stream.js";
 
 const title = document.title;
 const data = {};
+let news = {}; // of a reading that has not come to its end
 let heard = null; // when the last reading came
-let lastWord = null;
+let state = null; // what it says of the queue
+let viewName = "";
 
 // What opens a view: its heading, which gets the focus, and its name.
 const VIEWS = {
@@ -48,7 +50,8 @@ function open({ focus }) {
   }
   const { heading, name } = VIEWS[view]({ id, parameters });
   document.body.dataset.view = view;
-  document.title = name ? `${name} · ${title}` : title;
+  viewName = name;
+  nameTab();
   live.show(view === "job" ? id : null);
   if (focus) {
     heading.focus({ preventScroll: true });
@@ -56,30 +59,40 @@ function open({ focus }) {
   }
 }
 
-// A reading comes part by part, its status first.
+// Where tabs are many, the one with a queue that stands still is found by its name.
+function nameTab() {
+  const word = state?.tone === "hold" || state?.tone === "alarm" ? state.word : "";
+  document.title = [word, viewName, title].filter((part) => part !== "").join(" · ");
+}
+
+// A reading comes part by part, without those that are as they were. It is shown as a whole: its status is the last.
 function receive(name, part) {
-  data[name] = part;
-  if (name === "problem") {
-    trouble(part.detail);
-    return;
-  }
-  if (name === "job") showJob(part);
-  if (name === "status") {
-    heard = now();
-    document.documentElement.toggleAttribute("data-known", true);
-    trouble("");
-    showFooter(part);
-    noteByHand(part.numbers_by_hand);
-  }
-  if (data.status) announce(showHeadline(data));
-  showOverview(data.status ? { [name]: part, status: data.status } : {});
-  if (name === "status" || name === "ended") showCounts(data.status, data.ended);
+  if (name === "problem") trouble(part.detail);
+  else if (name === "job") showJob(part, state);
+  else news[name] = data[name] = part;
+  if (name !== "status") return;
+  showReading(news);
+  news = {};
+}
+
+function showReading(parts) {
+  heard = now();
+  document.documentElement.toggleAttribute("data-known", true);
+  trouble("");
+  announce(showHeadline(data));
+  showOverview({ ...parts, upcoming: data.upcoming }, state); // the state decides on their times
+  showCounts(data.status, data.ended);
+  showFooter(data.status);
+  noteByHand(data.status.numbers_by_hand);
 }
 
 // Screen readers hear when the state becomes another one, and not how its seconds pass.
-function announce(state) {
-  if (lastWord !== null && lastWord !== state.word) setText(byId("announce"), `${state.word}. ${state.why}`);
-  lastWord = state.word;
+function announce(next) {
+  if (state !== null && state.word !== next.word) {
+    setText(byId("announce"), `${next.word}. ${next.why.replaceAll("`", "")}`);
+  }
+  state = next;
+  nameTab();
 }
 
 const LINK = {
@@ -117,6 +130,7 @@ for (const place of document.querySelectorAll("[data-steering]")) show(place, st
 for (const [id, done] of [["pause", "Paused: no other job starts."], ["resume", "Resumed: jobs start again."]]) {
   byId(id).addEventListener("click", () => once(byId(id), () => act(id, {}, done)));
 }
+byId("end-hold").addEventListener("click", () => once(byId("end-hold"), endHold));
 
 // The link to the content is none to a view.
 document.querySelector(".skip").addEventListener("click", (event) => {

@@ -15,13 +15,14 @@ const MEANS = {
 };
 const byJob = (job) => job.id;
 
-export function showOverview({ running, upcoming, history, status, ended, workers }) {
+// What is new of a reading; its status always is.
+export function showOverview({ running, upcoming, history, status, ended, workers }, { unless }) {
   if (running) {
     list("running", running, byJob, runningRow);
-    show(byId("running-more"), status !== undefined && status.running > running.length && running.length > 0);
+    show(byId("running-more"), status.running > running.length && running.length > 0);
   }
-  if (upcoming) showUpcoming(upcoming, status);
-  if (history && status) showCharts(byId("charts"), history, status.rate_limit);
+  if (upcoming) showUpcoming(upcoming, status, unless);
+  if (history) showCharts(byId("charts"), history, status.rate_limit);
   if (ended) showEnded(ended);
   if (workers) list("workers", workers, (worker) => worker.name, workerRow);
 }
@@ -72,13 +73,12 @@ function metaText({ task, key, attempt }) {
 }
 
 let horizon = 1;
-let noTime = "";
 
-function showUpcoming(upcoming, status) {
+function showUpcoming(upcoming, status, unless) {
   horizon = Math.max(1, ...upcoming.map(({ estimate }) => estimate?.high ?? 0));
-  noTime = status?.paused ? "when resumed" : "no time can be named";
-  list("upcoming", upcoming, (one) => one.job.id, upcomingRow);
-  show(byId("upcoming-more"), status !== undefined && status.pending > upcoming.length);
+  const rows = upcoming.map(({ job, estimate }) => ({ job, estimate: unless === null ? estimate : null, unless }));
+  list("upcoming", rows, (one) => one.job.id, upcomingRow);
+  show(byId("upcoming-more"), status.pending > upcoming.length);
 }
 
 function upcomingRow(first) {
@@ -96,11 +96,11 @@ function upcomingRow(first) {
   const node = el("li", { class: "next" }, place,
     el("div", { class: "next-what" }, jobLink(job.id), meta), when,
     el("div", { class: "next-span" }, scale, range), drop);
-  const update = ({ job: next, estimate }) => {
+  const update = ({ job: next, estimate, unless }) => {
     job = next;
     setText(place, job.position === null ? "–" : String(job.position));
     setText(meta, metaText(job));
-    setText(when, estimate ? `starts ${expected(estimate)}` : noTime);
+    setText(when, unless ?? expected(estimate));
     setText(range, interval(estimate));
     show(scale, estimate !== null);
     if (!estimate) return;
@@ -160,6 +160,8 @@ function endedRow(first) {
   return { node, update };
 }
 
+const slotsText = (slots) => (slots ? `${slots} at once` : "runs no jobs");
+
 function workerRow(first) {
   const seen = el("span", { class: "push amount" });
   const tasks = el("p", { class: "quiet-text" });
@@ -167,10 +169,10 @@ function workerRow(first) {
   const node = el("li", {}, line, tasks);
   const update = (worker) => {
     const left = worker.alive_seconds;
-    setText(seen, alive(worker) ? "alive" : `gone: its lease ran out ${duration(-left)} ago`);
+    setText(seen, alive(worker) ? slotsText(worker.slots) : `gone: its lease ran out ${duration(-left)} ago`);
     setAttribute(seen, "data-tone", alive(worker) ? "calm" : "alarm");
     const known = worker.tasks.map(visible).sort().join(", ");
-    setText(tasks, known ? `runs ${known}` : "runs no registered task");
+    setText(tasks, worker.slots ? known || "knows no function" : "It looks after the queue.");
   };
   return { node, update };
 }

@@ -1,7 +1,11 @@
-"""A process that runs jobs and never ends them: `python -m browser.crashing FILE ID...`. It says when all run."""
+"""A worker that hangs: `python -m browser.hanging FILE LEASE ID...`. It says when all these jobs run, and does no more.
+
+Its event loop stands still, and not its threads: one that was stopped in the middle of a write would lock the file.
+"""
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -9,12 +13,9 @@ import anyio
 
 from browser.served import AT_ONCE, Tasks, make_scheduler
 
-LEASE = 2.0
-"""Seconds after which its jobs are taken for lost."""
 
-
-async def main(db: Path, job_ids: list[str]) -> None:
-    scheduler, tasks = make_scheduler(db, lease=LEASE, **AT_ONCE), Tasks()
+async def main(db: Path, lease: float, job_ids: list[str]) -> None:
+    scheduler, tasks = make_scheduler(db, lease=lease, **AT_ONCE), Tasks()
     tasks.register(scheduler)
     async with scheduler:
         for job_id in job_ids:
@@ -23,8 +24,8 @@ async def main(db: Path, job_ids: list[str]) -> None:
             await anyio.sleep(0.02)
         sys.stdout.write("all run\n")
         sys.stdout.flush()
-        await anyio.sleep_forever()
+        signal.pause()
 
 
 if __name__ == "__main__":
-    anyio.run(main, Path(sys.argv[1]), sys.argv[2:])
+    anyio.run(main, Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3:])
