@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import anyio
 import attrs
 
 from pacer import Scheduler
 from pacer._extras import ExtraMissingError
-from pacer._operate._errors import USAGE, OperateError
+from pacer._operate._errors import INTERRUPTED, USAGE, OperateError
 from pacer._operate._recipe import Recipe
 from pacer._operate._text import clean
 from pacer._overview import QueueInfo
@@ -24,6 +25,8 @@ from pacer.stores._parts import terms_of
 
 T = TypeVar("T")
 
+# Seconds after Ctrl-C for which the threads that ask a server may go on.
+_GRACE: Final = 0.5
 _WHICH = (
     "which store? Give --store sqlite:///jobs.db, --store postgresql://user@host/database or --store "
     "redis://host:6379/0, or set PACER_STORE"
@@ -104,14 +107,35 @@ class Guest:
         return self.scheduler.utc(self.scheduler._running.worker.ledger.now())
 
 
-def visit(target: Target, question: Callable[[Guest], Awaitable[T]]) -> T:
-    """What the question finds out about the queue. Raises OperateError and PacerError."""
+def visit(target: Target, question: Callable[[Guest], Awaitable[T]], interrupted: int = INTERRUPTED) -> T:
+    """What the question finds out about the queue. Raises OperateError and PacerError.
+
+    Args:
+        target: Which queue.
+        question: Asked while it is open.
+        interrupted: The exit code after Ctrl-C, if a server that does not answer keeps the process from ending.
+    """
 
     async def main() -> T:
         async with guest_of(target) as guest:
             return await question(guest)
 
-    return anyio.run(main, backend="asyncio")
+    return run(main, interrupted)
+
+
+def run(main: Callable[[], Awaitable[T]], interrupted: int = INTERRUPTED) -> T:
+    """Run it to its end. After Ctrl-C nobody waits for the answer of a server: a guest has nothing to put away."""
+
+    async def until_interrupted() -> T:
+        try:
+            return await main()
+        except anyio.get_cancelled_exc_class():
+            leaving = threading.Timer(_GRACE, os._exit, (interrupted,))
+            leaving.daemon = True
+            leaving.start()
+            raise
+
+    return anyio.run(until_interrupted, backend="asyncio")
 
 
 @asynccontextmanager

@@ -49,7 +49,7 @@ def top(
             return
         watch = _on_screen if console.is_terminal else _by_line
         with contextlib.suppress(KeyboardInterrupt):
-            visit(target, lambda guest: _until_told(watch(guest, console, interval)))
+            visit(target, lambda guest: _until_told(watch(guest, console, interval)), interrupted=0)
 
 
 async def _until_told(watching: Awaitable[None]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import anyio
+import anyio.abc
 import pytest
 from command_line import Place
 from queues import Running, scheduler_on, working
@@ -171,6 +173,39 @@ async def test_a_terminal_without_the_letters_gets_others(queue: Running, sqlite
         done = await anyio.run_process(script, env=environment, cwd=sqlite.folder, check=False)
         assert (done.returncode, done.stderr) == (0, b""), command
         assert command != ["jobs"] or rb"\U0001f680" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["status", "doctor", "top"])
+async def test_ctrl_c_does_not_wait_for_a_server_that_says_nothing(sqlite: Place, command: str) -> None:
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0) as listener:
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        url = f"postgresql://me@127.0.0.1:{port}/pacer"
+        source = (
+            "from pacer import Scheduler\nfrom pacer.stores.postgres import PostgresStore\n"
+            f"scheduler = Scheduler(store=PostgresStore({url!r}, connect_timeout=3600))\n"
+        )
+        (sqlite.folder / "silent.py").write_text(source)
+        code = (
+            "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+            f"sys.argv = ['pacer', {command!r}, '--app', 'silent:scheduler']; from pacer._cli import main; main()"
+        )
+        environment = {name: value for name, value in sqlite.environment.items() if name != "PACER_STORE"}
+        script = [sys.executable, "-c", code]
+        async with await anyio.open_process(script, env=environment, cwd=sqlite.folder) as process:
+            connected = anyio.Event()
+
+            async def say_nothing(stream: anyio.abc.SocketStream) -> None:
+                async with stream:
+                    connected.set()
+                    await anyio.sleep_forever()
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(listener.serve, say_nothing)
+                with anyio.fail_after(120):
+                    await connected.wait()
+                    process.send_signal(signal.SIGINT)
+                    assert await process.wait() == (0 if command == "top" else 130)
+                group.cancel_scope.cancel()
 
 
 async def test_two_that_steer_at_once_do_not_hinder_each_other(queue: Running, sqlite: Place) -> None:

@@ -14,7 +14,7 @@ from pacer._operate._doctor._finding import Finding, Severity, error
 from pacer._operate._doctor._queue import examine_queue, facts_of, time_here
 from pacer._operate._errors import REFUSED, STORE_AWAY, WARNINGS, exit_codes
 from pacer._operate._options import AppOption, JsonOption, QueueOption, StoreUrlOption, WithinOption
-from pacer._operate._target import Target, chosen, guest_of, store_of
+from pacer._operate._target import Target, chosen, guest_of, run, store_of
 from pacer._operate._text import clean, count_text, say, say_json, styled
 from pacer.protocols import Store
 from pacer.stores._from_url import described, redacted
@@ -39,7 +39,7 @@ def doctor(
     """
     with exit_codes("doctor"):
         target = Target.of(store, queue, app, within)
-        where, queues, found, away = anyio.run(_examined, target, backend="asyncio")
+        where, queues, found, away = run(lambda: _examined(target))
         found.sort(key=lambda one: _ORDER.index(one.severity))
         if as_json:
             say_json({"store": where, "queues": queues, "findings": [one.data() for one in found]})
@@ -61,7 +61,7 @@ async def _examined(target: Target) -> tuple[str, list[str], list[Finding], bool
     where = described(store)
     found: list[Finding] = []
     try:
-        found += _examine_store(store)
+        found += await anyio.to_thread.run_sync(_examine_store, store, abandon_on_cancel=True)
         if any(one.severity is Severity.ERROR and one.code in _UNUSABLE for one in found):
             return where, [], found, False
         names = await _names(store, target, where)
