@@ -109,3 +109,12 @@ def postgres_schema() -> str:
 def redis_prefix() -> str:
     """A prefix that no key has yet."""
     return f"pacer-{next(_fresh)}"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A simulated run that does not end is given up after fewer steps than the usual ones."""
+    from pacer.simulation import _calm, _run
+
+    for module in (_calm, _run):
+        monkeypatch.setattr(module, "MOST_STEPS", 5_000)

@@ -202,7 +202,7 @@ def test_a_mistake_in_the_candidates_of_a_file_is_told_with_its_key(tmp_path):
         assert (code, error.startswith(f"pacer simulate: {told}")) == (2, True)
 
 
-def test_a_run_that_does_not_end_is_exit_code_1(config):
+def test_a_run_that_does_not_end_is_exit_code_1(config, impatient):
     never = "Upstream(FixedWindowLimit(0.5), retry_after=False)"
     Path(config).write_text(FILE.replace("concurrency = 3", "max_throttles = 10000000"), encoding="utf-8")
     code, out, error = pacer("compare", config, "--upstream", never, "--pacing", "Unpaced()")

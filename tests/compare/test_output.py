@@ -140,7 +140,7 @@ def test_parts_that_count_what_no_job_uses_are_told_of_for_nothing_is_limited_by
     assert report(*compared())["notes"] == []
 
 
-def test_a_run_that_does_not_end_is_told_with_the_name_of_the_candidate():
+def test_a_run_that_does_not_end_is_told_with_the_name_of_the_candidate(impatient):
     text = CONFIG.replace("FixedWindowLimit(5, per=10)", "FixedWindowLimit(0.5, per=10)").replace(
         "concurrency = 10", "concurrency = 10\nmax_throttles = 100000000"
     )

@@ -80,19 +80,19 @@ def test_an_upstream_that_answers_429_for_ever_costs_the_jobs_their_lives():
     assert (result.failed, result.asked, result.throttled, result.goodput) == (3, 18, 18, 0)
 
 
-def test_an_upstream_that_answers_429_for_ever_and_a_scheduler_that_never_gives_up_are_found_out():
+def test_an_upstream_that_answers_429_for_ever_and_a_scheduler_that_never_gives_up_are_found_out(impatient):
     upstream = Upstream(limits=FixedWindowLimit(1, per=1), retry_after=False, refusal=0.0)
     scheduler = Scheduler(max_throttles=10**9, pacing=AdaptiveRate(100.0))
     with pytest.raises(SimulationError, match="were answered 429"):
         simulate(scheduler, Backlog(1, mix=JobMix(cost={"requests": 2})), upstream)
 
 
-def test_users_who_do_not_think_in_front_of_a_service_that_takes_no_time_are_found_out():
+def test_users_who_do_not_think_in_front_of_a_service_that_takes_no_time_are_found_out(impatient):
     with pytest.raises(SimulationError):
         simulate(Scheduler(), ClosedLoop(1, think=0, lasting=5), Upstream(latency=0.0))
 
 
-def test_users_who_do_not_think_and_are_turned_away_are_found_out():
+def test_users_who_do_not_think_and_are_turned_away_are_found_out(impatient):
     with pytest.raises(SimulationError):
         simulate(Scheduler(queue=BoundedQueue(1)), ClosedLoop(5, think=0, lasting=5), Upstream(latency=1.0))
 
