@@ -20,8 +20,9 @@ HERE = Path(__file__).parent
 
 def store() -> Store:
     if "JOBS" in os.environ:
-        return StoreUrl.parse(os.environ["JOBS"]).store(lease=1, poll=0.1)
-    return SqliteStore(HERE / "jobs.db", lease=1, poll=0.02, busy_timeout=0.1)
+        return StoreUrl.parse(os.environ["JOBS"]).store(poll=0.1)
+    lease, patience = (float(os.environ.get(name, usual)) for name, usual in (("LEASE", "30"), ("PATIENCE", "5")))
+    return SqliteStore(HERE / "jobs.db", lease=lease, poll=0.02, busy_timeout=patience)
 
 
 scheduler = Scheduler(

@@ -16,7 +16,8 @@ import pytest
 from processes import Application
 
 from pacer import Scheduler
-from pacer._work._errors import CANNOT_START, USAGE, WorkError
+from pacer._command_error import CommandError
+from pacer._work._errors import CANNOT_START, USAGE
 from pacer._work._load import load
 from pacer._work._run import set_up_log
 from pacer.pacing import FixedPause
@@ -77,7 +78,7 @@ def test_a_scheduler_is_found_where_the_user_has_it(write: Write, attribute: str
     ],
 )
 def test_what_does_not_name_an_attribute_of_a_module_is_wrong_usage(target: str, meant: str) -> None:
-    with pytest.raises(WorkError, match=rf"did you mean {meant}\?") as refused:
+    with pytest.raises(CommandError, match=rf"did you mean {meant}\?") as refused:
         load(target)
     assert refused.value.code == USAGE
 
@@ -88,7 +89,7 @@ def test_a_module_that_is_not_there_is_named_with_where_it_was_looked_for(write:
     Path("users_package").mkdir()
     Path("users_package/__init__.py").touch()
     with pytest.raises(
-        WorkError, match=f"there is no module '{target.partition(':')[0]}', neither in {Path.cwd()} nor"
+        CommandError, match=f"there is no module '{target.partition(':')[0]}', neither in {Path.cwd()} nor"
     ):
         load(target)
 
@@ -117,13 +118,13 @@ def nothing(): return None
 async def soon(): return emails
 """
     )
-    with pytest.raises(WorkError, match=problem) as refused:
+    with pytest.raises(CommandError, match=problem) as refused:
         load(f"{module}:{attribute}")
     assert refused.value.code == CANNOT_START
 
 
 def test_a_module_without_schedulers_is_said_to_have_none(write: Write) -> None:
-    with pytest.raises(WorkError, match=r"The module \S+ holds no Scheduler\."):
+    with pytest.raises(CommandError, match=r"The module \S+ holds no Scheduler\."):
         load(f"{write('')}:queue")
 
 
@@ -139,7 +140,7 @@ def test_an_error_in_the_users_code_is_shown_with_its_lines_and_none_of_ours(
     write: Write, capsys: pytest.CaptureFixture[str], text: str, attribute: str, line: str, problem: str
 ) -> None:
     module = write(text)
-    with pytest.raises(WorkError, match=problem.format(module)):
+    with pytest.raises(CommandError, match=problem.format(module)):
         load(f"{module}:{attribute}")
     shown = capsys.readouterr().err
     assert line in shown
@@ -163,7 +164,7 @@ def test_lines_are_logged_unless_the_application_has_set_up_logging(monkeypatch:
 
 
 def test_a_store_that_cannot_be_used_is_no_start_and_one_that_cannot_be_reached_worth_another_try(
-    application: Application,
+    application: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = application.folder / "jobs.db"
     with sqlite3.connect(file) as connection:
@@ -177,6 +178,7 @@ def test_a_store_that_cannot_be_used_is_no_start_and_one_that_cannot_be_reached_
     application.enqueue("wait_for", "never")
     connection = sqlite3.connect(file, isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")
+    monkeypatch.setenv("PATIENCE", "0.1")
     with application.worker() as process:
         assert process.wait() == 3
     connection.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+import pytest
 from processes import Application
 
 from pacer import JobState
@@ -95,8 +96,9 @@ def test_a_store_that_goes_away_for_a_while_is_waited_for_and_the_queue_drained(
 
 
 def test_jobs_that_cannot_be_handed_back_because_the_store_is_gone_show_in_the_exit_code(
-    application: Application,
+    application: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("LEASE", "1")
     job_id = application.enqueue("wait_for", "done")
     file = application.folder / "jobs.db"
     with application.worker("--stop-timeout", "0") as process:
@@ -115,7 +117,8 @@ def test_jobs_that_cannot_be_handed_back_because_the_store_is_gone_show_in_the_e
     assert (job.state, job.attempt, job.recoveries) == (JobState.SUCCEEDED, 1, 1)
 
 
-def test_after_a_kill_the_next_process_finishes_all(application: Application) -> None:
+def test_after_a_kill_the_next_process_finishes_all(application: Application, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEASE", "1")
     jobs = [application.enqueue("wait_for", "done") for _ in range(3)]
     with application.worker() as process:
         process.wait_for(f"JobStarted job_id={jobs[1]}")

@@ -9,7 +9,16 @@ import pytest
 from backends import backend, came, client, commit, ended, ids, job, started, writing
 
 from pacer._errors import StoreUnavailableError
+from pacer.stores._redis import _backend
 from pacer.stores._server._backend import FRONT, JobExistsError, Place
+
+
+@pytest.fixture
+def soon(monkeypatch):
+    """Whether nobody has waited for a lock to run out, which takes a minute here."""
+    monkeypatch.setattr(_backend, "_LOCK_LIFE", 60.0)
+    began = time.monotonic()
+    return lambda: time.monotonic() - began < 55.0
 
 
 def test_a_commit_on_what_is_not_true_any_more_is_refused(worker, other):
@@ -111,7 +120,7 @@ def test_no_more_than_the_first_ready_jobs_are_read_with_the_queue(worker):
     assert content.last == (FRONT + 9.0, FRONT + 9)
 
 
-def test_those_who_ask_for_the_lock_wait_for_the_commit_of_its_holder(worker, other):
+def test_those_who_ask_for_the_lock_wait_for_the_commit_of_its_holder(worker, other, soon):
     head = worker.load(None, lock=True).head
     seen = []
     waiting = threading.Thread(target=lambda: seen.append(other.load(None, lock=True)))
@@ -120,10 +129,9 @@ def test_those_who_ask_for_the_lock_wait_for_the_commit_of_its_holder(worker, ot
     waiting.join()
     assert seen[0].head.version == 1
     other.unlock()
-    began = time.monotonic()
     worker.load(None, lock=True)
     worker.load(None, lock=True)
-    assert time.monotonic() - began < 1.0, "the lock was given up, and whoever has it may ask for it again"
+    assert soon(), "the lock was given up, and whoever has it may ask for it again"
 
 
 def test_a_lock_whose_holder_is_gone_is_no_obstacle_for_long(worker, other):
@@ -135,12 +143,11 @@ def test_a_lock_whose_holder_is_gone_is_no_obstacle_for_long(worker, other):
     assert other.write(writing(loaded.head, [came(job(1))]))
 
 
-def test_a_refused_commit_gives_up_the_lock(worker, other):
+def test_a_refused_commit_gives_up_the_lock(worker, other, soon):
     head = worker.load(None, lock=True).head
     assert not worker.write(writing(head, [came(job(2))], time=1.0))
-    began = time.monotonic()
     other.load(None, lock=True)
-    assert time.monotonic() - began < 0.5
+    assert soon()
 
 
 def test_whoever_has_the_lock_is_not_forestalled_by_others_who_do_not_ask_for_it(worker, other):
@@ -152,14 +159,13 @@ def test_whoever_has_the_lock_is_not_forestalled_by_others_who_do_not_ask_for_it
     assert commit(other, came(job(3)))
 
 
-def test_the_lock_is_given_up_with_the_commit_also_after_another_look(redis, redis_prefix, worker, other):
+def test_the_lock_is_given_up_with_the_commit_also_after_another_look(worker, other, soon):
     """As when delayed jobs have become ready meanwhile."""
     worker.load(None, lock=True)
     head = worker.load(None, lock=False).head
     assert worker.write(writing(head, [came(job(1))]))
-    began = time.monotonic()
     other.load(None, lock=True)
-    assert time.monotonic() - began < 0.5
+    assert soon()
 
 
 def test_an_emptied_server_says_so(redis, redis_prefix, worker):
