@@ -11,9 +11,10 @@ import attrs
 import typer
 
 from pacer import Estimate, PacerError, UnknownJobError
+from pacer._command_error import CommandError
 from pacer._operate._completion import complete_task
 from pacer._operate._data import estimate_data
-from pacer._operate._errors import USAGE, OperateError, exit_codes
+from pacer._operate._errors import USAGE, exit_codes
 from pacer._operate._options import AppOption, JsonOption, QueueOption, StoreUrlOption, WithinOption, YesOption
 from pacer._operate._state import able
 from pacer._operate._sure import make_sure
@@ -71,7 +72,7 @@ def enqueue(
         call = _json("--args", args, list), _json("--kwargs", kwargs, dict)
         if not task.strip():
             msg = "TASK is empty: give the name under which the function is registered"
-            raise OperateError(msg, USAGE)
+            raise CommandError(msg, USAGE)
 
         async def put(guest: Guest) -> _Enqueued:
             guest.need_parts("enqueue")
@@ -88,7 +89,7 @@ def enqueue(
 
 
 async def _unknown(guest: Guest, task: str, *, yes: bool) -> str:
-    """What to say if nobody who is there can run it. Raises OperateError: it is not wanted then."""
+    """What to say if nobody who is there can run it. Raises CommandError: it is not wanted then."""
     seen = [one for one in await guest.scheduler.workers() if one.alive_seconds > 0 and one.tasks]
     workers = able(seen)
     if any(task in one.tasks for one in workers):
@@ -112,7 +113,7 @@ async def _put(
     try:
         enqueuer = scheduler.options(**options)
     except (ValueError, TypeError) as error:
-        raise OperateError(str(error).removeprefix("options: "), USAGE) from error
+        raise CommandError(str(error).removeprefix("options: "), USAGE) from error
     receipt = await enqueuer.enqueue(function, *call[0], **call[1])
     return _Enqueued(
         job_id=receipt.job_id,
@@ -143,11 +144,11 @@ def _json(option: str, text: str, kind: type) -> Any:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         msg = f"{option} is not JSON: {error}"
-        raise OperateError(msg, USAGE) from error
+        raise CommandError(msg, USAGE) from error
     if not isinstance(value, kind):
         wanted = "an array, as '[\"a.pdf\", 3]'" if kind is list else "an object, as '{\"pages\": 3}'"
         msg = f"{option} must be {wanted}"
-        raise OperateError(msg, USAGE)
+        raise CommandError(msg, USAGE)
     return value
 
 
@@ -161,7 +162,7 @@ def _costs(texts: Sequence[str]) -> dict[str, float]:
             costs[name] = math.nan
         if not name or not 0 <= costs[name] < math.inf:
             msg = f"--cost {text!r} is not of the form NAME=NUMBER, as tokens=1800"
-            raise OperateError(msg, USAGE)
+            raise CommandError(msg, USAGE)
     return {"requests": 1.0, **costs}
 
 

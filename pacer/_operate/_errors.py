@@ -1,4 +1,4 @@
-"""Why a command ends, and its exit code."""
+"""How a command ends: one line that says why, and its exit code."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Final
 
 import typer
 
+from pacer._command_error import CommandError
 from pacer._errors import PacerError, StoreUnavailableError
-from pacer._work._errors import WorkError
 from pacer.stores._from_url import redacted
 
 REFUSED: Final = 1
@@ -25,19 +25,7 @@ INTERRUPTED: Final = 130
 _LONGEST: Final = 2000
 
 
-class OperateError(Exception):
-    """The command cannot go on; the message says what to do.
-
-    Attributes:
-        code: The exit code.
-    """
-
-    def __init__(self, text: str, code: int = REFUSED) -> None:
-        super().__init__(text)
-        self.code = code
-
-
-class OutputError(OperateError):
+class OutputError(CommandError):
     """Standard output takes no more: the disk on which it is kept is full, for example."""
 
 
@@ -53,12 +41,21 @@ def exit_codes(command: str) -> Iterator[None]:
     except OutputError as error:
         _give_up_output()
         leave(command, error, error.code)
-    except (OperateError, WorkError) as error:
+    except CommandError as error:
         leave(command, error, error.code)
     except PacerError as error:
         leave(command, error, REFUSED)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
+    except OSError as error:
+        if error.filename is None:
+            raise
+        leave(command, unreachable_file(error), REFUSED)
+
+
+def unreachable_file(error: OSError) -> str:
+    """What to say of a file that the system does not let this process look at."""
+    return f"{error.filename}: {error.strerror}. Check the path, and the permissions of its directory."
 
 
 @contextmanager

@@ -19,7 +19,8 @@ import attrs
 import typer
 
 from pacer import Job, JobState
-from pacer._operate._errors import USAGE, OperateError, exit_codes, output
+from pacer._command_error import CommandError
+from pacer._operate._errors import USAGE, exit_codes, output
 from pacer._operate._jobs import duration_of, shelves
 from pacer._operate._options import AppOption, KeyOption, QueueOption, StoreUrlOption, TaskOption, WithinOption
 from pacer._operate._target import Guest, Target, visit
@@ -79,7 +80,7 @@ def export(
     with exit_codes("export"), _sorting():
         if everything and state:
             msg = "give --all or --state, not both"
-            raise OperateError(msg, USAGE)
+            raise CommandError(msg, USAGE)
         states = list(JobState) if everything else state or [one for one in JobState if one.final]
         target = Target.of(store, queue, app, within)
         with closing(_Sorter()) as sorter:
@@ -110,7 +111,7 @@ async def _read(
 
 
 def _start(text: str, now: datetime) -> datetime:
-    """Raises OperateError."""
+    """Raises CommandError."""
     if found := _AGO.fullmatch(text.strip()):
         with contextlib.suppress(OverflowError):
             return now - timedelta(seconds=float(found[1]) * _SECONDS[found[2]])
@@ -119,18 +120,18 @@ def _start(text: str, now: datetime) -> datetime:
         at = datetime.fromisoformat(text)
     except ValueError:
         msg = f'--since {text!r} is no time; give one as "2026-05-04T09:00" (UTC), or how long ago, as "6h"'
-        raise OperateError(msg, USAGE) from None
+        raise CommandError(msg, USAGE) from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 @contextmanager
 def _sorting() -> Iterator[None]:
-    """While the temporary file is in use. Raises OperateError; stores raise their own errors."""
+    """While the temporary file is in use. Raises CommandError; stores raise their own errors."""
     try:
         yield
     except sqlite3.Error as error:
         msg = f"the temporary file in which jobs are sorted cannot be written: {error}; SQLITE_TMPDIR says where it is"
-        raise OperateError(msg) from error
+        raise CommandError(msg) from error
 
 
 @attrs.define(eq=False)
@@ -214,13 +215,13 @@ def _short(number: float) -> str:
 
 @contextmanager
 def _written(path: Path | None) -> Iterator[TextIO]:
-    """The file, or standard output, as UTF-8. Raises OperateError."""
+    """The file, or standard output, as UTF-8. Raises CommandError."""
     if path is None:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
         if sys.stdout is None:
             msg = "standard output is closed; give a file: --output FILE"
-            raise OperateError(msg)
+            raise CommandError(msg)
         with output():
             yield sys.stdout
             sys.stdout.flush()
@@ -230,7 +231,7 @@ def _written(path: Path | None) -> Iterator[TextIO]:
             yield file
     except OSError as error:
         msg = f"{path} cannot be written: {error.strerror or error}"
-        raise OperateError(msg) from error
+        raise CommandError(msg) from error
 
 
 def _tell(count: int, path: Path | None, dimensions: Mapping[str, None]) -> None:

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from pacer import JobState, NotRetryableError, QueueFullError, Retried, UnknownJobError
+from pacer._command_error import CommandError
 from pacer._job import ENDED_WITHOUT_SUCCESS
-from pacer._operate._errors import REFUSED, USAGE, OperateError, exit_codes
+from pacer._operate._errors import REFUSED, USAGE, exit_codes
 from pacer._operate._options import AppOption, JsonOption, QueueOption, StoreUrlOption, WithinOption, YesOption
 from pacer._operate._sure import make_sure
 from pacer._operate._target import Guest, Target, visit
@@ -38,10 +39,10 @@ def retry(
     with exit_codes("retry"):
         if bool(job_ids) == everything:
             msg = "give the ids of jobs, or --all for all that are stale (--all --state failed for others)"
-            raise OperateError(msg, USAGE)
+            raise CommandError(msg, USAGE)
         if state not in ENDED_WITHOUT_SUCCESS:
             msg = f"--state {state} makes no sense here; choices: {', '.join(sorted(ENDED_WITHOUT_SUCCESS))}"
-            raise OperateError(msg, USAGE)
+            raise CommandError(msg, USAGE)
         work = _all(state, yes=yes) if everything else _each(job_ids or [])
         done = visit(Target.of(store, queue, app, within), work)
         if as_json:

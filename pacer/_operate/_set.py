@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from pacer import Number
+from pacer._command_error import CommandError
 from pacer._operate._completion import complete_number
-from pacer._operate._errors import USAGE, OperateError, exit_codes
+from pacer._operate._errors import USAGE, exit_codes
 from pacer._operate._options import (
     AppOption,
     JsonOption,
@@ -74,7 +75,7 @@ async def _change(guest: Guest, changes: dict[str, float | None], *, yes: bool) 
     try:
         await guest.scheduler.set_numbers(changes)
     except ValueError as error:
-        raise OperateError(clean(error), USAGE) from error
+        raise CommandError(clean(error), USAGE) from error
 
 
 def _changes(pairs: Sequence[str], reset: Sequence[str]) -> dict[str, float | None]:
@@ -82,7 +83,7 @@ def _changes(pairs: Sequence[str], reset: Sequence[str]) -> dict[str, float | No
     for path, value in [*map(_pair, pairs), *((path.removesuffix("="), None) for path in reset)]:
         if path in changes and changes[path] != value:
             msg = f"{clean(path)} is given twice: say once what it is to be"
-            raise OperateError(msg, USAGE)
+            raise CommandError(msg, USAGE)
         changes[path] = value
     return changes
 
@@ -95,7 +96,7 @@ def _pair(text: str) -> tuple[str, float]:
     except ValueError:
         pass
     msg = f"{clean(text)!r} is not of the form PATH=NUMBER, as pacing.seconds=5"
-    raise OperateError(msg, USAGE)
+    raise CommandError(msg, USAGE)
 
 
 def _data(one: Number) -> dict[str, object]:

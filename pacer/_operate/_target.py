@@ -14,8 +14,9 @@ import anyio
 import attrs
 
 from pacer import Scheduler
+from pacer._command_error import CommandError
 from pacer._extras import ExtraMissingError
-from pacer._operate._errors import INTERRUPTED, USAGE, OperateError
+from pacer._operate._errors import INTERRUPTED, USAGE
 from pacer._operate._recipe import Recipe
 from pacer._operate._text import clean
 from pacer._overview import QueueInfo
@@ -53,7 +54,7 @@ class Target:
     def of(cls, store: str | None, queue: str | None, app: str | None, within: str | None) -> Target:
         """As the command line says, or else the environment. With an application, that alone says it.
 
-        Raises OperateError.
+        Raises CommandError.
         """
         if app is None:
             return cls(
@@ -63,7 +64,7 @@ class Target:
             )
         if store or queue or within:
             msg = "--app says which store and which queue: leave out --store, --queue and --within"
-            raise OperateError(msg, USAGE)
+            raise CommandError(msg, USAGE)
         return cls(app=app)
 
 
@@ -97,10 +98,10 @@ class Guest:
         return ""
 
     def need_parts(self, what: str) -> None:
-        """Raises OperateError unless all parts are known."""
+        """Raises CommandError unless all parts are known."""
         if self.uncertain:
             msg = f"{what} needs the parts of the queue. {self.uncertain}"
-            raise OperateError(msg)
+            raise CommandError(msg)
 
     def now(self) -> datetime:
         """The store's time, for people."""
@@ -108,7 +109,7 @@ class Guest:
 
 
 def visit(target: Target, question: Callable[[Guest], Awaitable[T]], interrupted: int = INTERRUPTED) -> T:
-    """What the question finds out about the queue. Raises OperateError and PacerError.
+    """What the question finds out about the queue. Raises CommandError and PacerError.
 
     Args:
         target: Which queue.
@@ -140,7 +141,7 @@ def run(main: Callable[[], Awaitable[T]], interrupted: int = INTERRUPTED) -> T:
 
 @asynccontextmanager
 async def guest_of(target: Target) -> AsyncGenerator[Guest]:
-    """Open the queue. Raises OperateError and PacerError."""
+    """Open the queue. Raises CommandError and PacerError."""
     scheduler, recipe = await (_of_application(target, target.app) if target.app else _of_store(target))
     terms = terms_of(scheduler._rules())
     differs = {
@@ -167,7 +168,7 @@ async def _of_store(target: Target) -> tuple[Scheduler, Recipe]:
     store = store_of(target)
     infos = await store.queues()
     if not infos:
-        raise OperateError(_empty(store))
+        raise CommandError(_empty(store))
     info = chosen(infos, target.queue, described(store))
     recipe = Recipe.read(info.terms)
     return Scheduler(store=store, name=info.name, guest=True, observers=(), **recipe.settings), recipe
@@ -186,16 +187,16 @@ def _empty(store: Any) -> str:
 
 
 def store_of(target: Target) -> Store:
-    """The store that the URL names. Raises OperateError."""
+    """The store that the URL names. Raises CommandError."""
     if target.store is None:
-        raise OperateError(_WHICH, USAGE)
+        raise CommandError(_WHICH, USAGE)
     try:
         url = StoreUrl.parse(target.store)
         return url.store(**_settings(url, target.within))
     except ExtraMissingError as error:
-        raise OperateError(str(error)) from None
+        raise CommandError(str(error)) from None
     except ValueError as error:
-        raise OperateError(f"{error}{_meant(target.store)}", USAGE) from None
+        raise CommandError(f"{error}{_meant(target.store)}", USAGE) from None
 
 
 def _meant(text: str) -> str:
@@ -217,12 +218,12 @@ def _settings(url: StoreUrl, within: str | None) -> dict[str, Any]:
 
 
 def chosen(queues: Sequence[QueueInfo], name: str | None, where: str) -> QueueInfo:
-    """The queue with this name, or the only one of those that there are. Raises OperateError."""
+    """The queue with this name, or the only one of those that there are. Raises CommandError."""
     names = [info.name for info in queues]
     if name is None and len(names) > 1:
         msg = f"{where} holds {len(names)} queues: give --queue and one of {', '.join(map(clean, names))}"
-        raise OperateError(msg, USAGE)
+        raise CommandError(msg, USAGE)
     if name is not None and name not in names:
         msg = f"{where} holds no queue {name!r}; it holds {', '.join(map(repr, names))}"
-        raise OperateError(msg, USAGE)
+        raise CommandError(msg, USAGE)
     return queues[0 if name is None else names.index(name)]

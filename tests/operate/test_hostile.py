@@ -116,6 +116,16 @@ async def test_a_file_that_is_not_there_is_called_so(sqlite: Place) -> None:
     assert (await sqlite.pacer("status", "--store", f"sqlite:///{sqlite.folder}")).code == 1
 
 
+@pytest.mark.parametrize("command", ["status", "doctor"])
+async def test_a_path_that_the_system_does_not_take_is_one_line(sqlite: Place, command: str) -> None:
+    """As of a directory into which this user may not look."""
+    done = await sqlite.pacer(command, "--store", f"sqlite:////{'x' * 5000}.db", "--json")
+    assert done.code == 1
+    assert "File name too long. Check the path" in done.out + done.err
+    nul = await sqlite.pacer(command, "--store", "sqlite:///a%00b.db", "--json")
+    assert nul.code in (1, 2)
+
+
 async def test_an_empty_schema_or_prefix_is_named(place: Place) -> None:
     if place.kind == "sqlite":
         return

@@ -12,7 +12,7 @@ import typer
 from pacer._errors import OlderSchemaError, StoreError, StoreUnavailableError
 from pacer._operate._doctor._finding import Finding, Severity, error
 from pacer._operate._doctor._queue import examine_queue, facts_of, time_here
-from pacer._operate._errors import REFUSED, STORE_AWAY, WARNINGS, exit_codes
+from pacer._operate._errors import REFUSED, STORE_AWAY, WARNINGS, exit_codes, unreachable_file
 from pacer._operate._options import AppOption, JsonOption, QueueOption, StoreUrlOption, WithinOption
 from pacer._operate._target import Target, chosen, guest_of, run, store_of
 from pacer._operate._text import clean, count_text, say, say_json, styled
@@ -72,7 +72,11 @@ async def _examined(target: Target) -> tuple[str, list[str], list[Finding], bool
     except StoreUnavailableError as problem:
         return where, [], [*found, _away(problem)], True
     except StoreError as problem:
-        return where, [], [*found, _unusable(problem)], False
+        return where, [], [*found, _unusable(str(problem))], False
+    except OSError as problem:
+        if problem.filename is None:
+            raise
+        return where, [], [*found, _unusable(unreachable_file(problem))], False
     return where, names, found, False
 
 
@@ -88,8 +92,8 @@ def _no_queue(where: str) -> Finding:
     )
 
 
-def _unusable(problem: StoreError) -> Finding:
-    return error("unusable", redacted(str(problem)), "no scheduler can use this store", "see there")
+def _unusable(why: str) -> Finding:
+    return error("unusable", redacted(why), "no scheduler can use this store", "do as it says")
 
 
 def _away(problem: StoreError) -> Finding:
@@ -148,7 +152,7 @@ async def _examine(target: Target, name: str) -> list[Finding]:
     except StoreUnavailableError:
         raise
     except StoreError as problem:
-        return [error("unusable", redacted(str(problem)), "no scheduler can use this queue", "see there", name)]
+        return [error("unusable", redacted(str(problem)), "no scheduler can use this queue", "do as it says", name)]
 
 
 def _show(where: str, queues: Sequence[str], found: Sequence[Finding]) -> None:

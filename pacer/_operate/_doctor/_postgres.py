@@ -103,7 +103,7 @@ def examine_postgres(store: PostgresStore, open_for: float = _OPEN_FOR) -> Itera
 def _unusable(problem: StoreError) -> Finding:
     codes = {NotOurStoreError: "not-ours", CorruptStoreError: "damaged", NewerSchemaError: "newer-schema"}
     code = codes.get(type(problem), "unusable")
-    return error(code, str(problem), "no scheduler can use this database", "see there; schedulers say the same")
+    return error(code, str(problem), "no scheduler can use this database", "do as it says; schedulers say the same")
 
 
 def _no_tables(name: str, schema: str) -> Finding:
@@ -117,7 +117,7 @@ def _no_tables(name: str, schema: str) -> Finding:
 
 def _server(connection: Any, name: str, open_for: float) -> Iterator[Finding]:
     for risk in risks_of(connection, name):
-        yield warning("not-durable", risk, "acknowledged jobs and outcomes may be lost", "see there")
+        yield warning("not-durable", risk, "acknowledged jobs and outcomes may be lost", "do as it says")
     (replica,) = connection.execute("SELECT pg_is_in_recovery()").fetchone()
     if replica:
         yield error(
@@ -164,7 +164,7 @@ def _tables(connection: Any, schema: str, name: str, version: int) -> Iterator[F
         try:
             check_privileges(connection, schema, name)
         except StoreError as problem:
-            yield warning("privileges", str(problem), "a scheduler of this role cannot work", "see there")
+            yield warning("privileges", str(problem), "a scheduler of this role cannot work", "do as it says")
             return
     for pid, application, state, seconds, tables in connection.execute(_HOLDERS, (schema, _IDLE_FOR)).fetchall():
         yield error(

@@ -57,7 +57,7 @@ def examine_file(path: Path) -> Iterator[Finding]:
 def _unusable(problem: StoreError) -> Finding:
     codes = {NotOurStoreError: "not-ours", CorruptStoreError: "damaged", NewerSchemaError: "newer-schema"}
     code = codes.get(type(problem), "unusable")
-    return error(code, str(problem), "no scheduler can use this file", "see there; schedulers say the same")
+    return error(code, str(problem), "no scheduler can use this file", "do as it says; schedulers say the same")
 
 
 # -- where it is -----------------------------------------------------------------------------------------------------
