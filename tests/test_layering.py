@@ -76,6 +76,7 @@ LAYERS = {
         "_operate",
         "_work",
         "_cli",
+        "_command_error",
         "_commands",
         "__main__",
     ],

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pacer._work._errors import WorkError
+from pacer._command_error import CommandError
 from pacer._work._load import load
 from pacer._work._run import GRACE, Options, run_worker, set_up_log
 
@@ -71,7 +71,7 @@ def worker(
         set_up_log(None if log_level is None else log_level.value)
         options = Options(concurrency=concurrency, stop_timeout=stop_timeout, drain=drain, takeover=takeover)
         code = run_worker(found, options, _say)
-    except WorkError as error:
+    except CommandError as error:
         typer.echo(f"pacer worker: {error}", err=True)
         raise typer.Exit(error.code) from None
     except KeyboardInterrupt:  # before it had begun to work

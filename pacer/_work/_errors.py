@@ -1,4 +1,4 @@
-"""Why a command ends, and its exit code."""
+"""How `pacer worker` and `pacer migrate` end: their exit codes."""
 
 from __future__ import annotations
 
@@ -10,15 +10,3 @@ USAGE: Final = 2
 STORE_AWAY: Final = 3
 NOT_IN_ORDER: Final = 4
 BY_SIGNAL: Final = 128
-
-
-class WorkError(Exception):
-    """The command cannot go on; the message says what to do.
-
-    Attributes:
-        code: The exit code.
-    """
-
-    def __init__(self, text: str, code: int = CANNOT_START) -> None:
-        super().__init__(text)
-        self.code = code

@@ -13,7 +13,8 @@ from types import ModuleType, TracebackType
 from typing import Any
 
 from pacer import Scheduler
-from pacer._work._errors import USAGE, WorkError
+from pacer._command_error import CommandError
+from pacer._work._errors import USAGE
 from pacer.stores import MemoryStore
 
 
@@ -25,7 +26,7 @@ def load(target: str) -> Scheduler:
             f"no function is registered on {target}, so there is nothing that this process could run. "
             "Name a module that imports those with @scheduler.task in them."
         )
-        raise WorkError(msg)
+        raise CommandError(msg)
     return found
 
 
@@ -35,7 +36,7 @@ def find(target: str) -> Scheduler:
     Modules are looked for in the current directory first.
 
     Raises:
-        WorkError: There is none, or it is none for a process of its own.
+        CommandError: There is none, or it is none for a process of its own.
     """
     module_name, attribute = _split(target)
     if os.getcwd() not in sys.path:
@@ -47,7 +48,7 @@ def find(target: str) -> Scheduler:
             f"{target} is {_kind(found)}. Give a Scheduler, or a function without arguments that returns one. "
             f"{_schedulers_in(module)}"
         )
-        raise WorkError(msg)
+        raise CommandError(msg)
     _check(target, found)
     return found
 
@@ -60,7 +61,7 @@ def _split(target: str) -> tuple[str, str]:
     path = Path(module)
     dotted = ".".join([*path.parent.parts, path.stem if path.suffix == ".py" else path.name]) or "main"
     msg = f"{target!r} is not of the form module:attribute; did you mean {dotted}:{attribute or 'scheduler'}?"
-    raise WorkError(msg, USAGE)
+    raise CommandError(msg, USAGE)
 
 
 def _imported(name: str) -> ModuleType:
@@ -72,7 +73,7 @@ def _imported(name: str) -> ModuleType:
                 f"there is no module {error.name!r}, neither in {os.getcwd()} nor among those installed. "
                 "Start the command in the directory from which your application is imported."
             )
-            raise WorkError(msg) from None
+            raise CommandError(msg) from None
         raise _of_the_users(error, f"importing {name} failed") from None
     except Exception as error:
         raise _of_the_users(error, f"importing {name} failed") from None
@@ -86,7 +87,7 @@ def _attribute(module: ModuleType, path: str) -> Any:
         except AttributeError:
             where = f"the module {module.__name__}" if found is module else _kind(found)
             msg = f"there is no {name!r} in {where}. {_schedulers_in(module)}"
-            raise WorkError(msg) from None
+            raise CommandError(msg) from None
     return found
 
 
@@ -101,7 +102,7 @@ def _made(target: str, found: Any) -> Any:
     if inspect.iscoroutine(made):
         made.close()
         msg = f"{target} is a coroutine function. Make the scheduler in a plain one: no event loop runs yet."
-        raise WorkError(msg)
+        raise CommandError(msg)
     return made
 
 
@@ -133,16 +134,16 @@ def _check(target: str, scheduler: Scheduler) -> None:
             f"{target} keeps its jobs in a MemoryStore, and a process of its own cannot see the memory of another. "
             "Give the scheduler a store that processes share, such as SqliteStore(path)."
         )
-        raise WorkError(msg)
+        raise CommandError(msg)
 
 
-def _of_the_users(error: Exception, what: str) -> WorkError:
+def _of_the_users(error: Exception, what: str) -> CommandError:
     """Show where in the user's code it went wrong."""
     trace = error.__traceback__
     while trace is not None and _is_ours(trace):
         trace = trace.tb_next
     traceback.print_exception(error.with_traceback(trace))
-    return WorkError(f"{what}; the lines above say where.")
+    return CommandError(f"{what}; the lines above say where.")
 
 
 def _is_ours(trace: TracebackType) -> bool:

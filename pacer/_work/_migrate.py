@@ -10,8 +10,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from pacer import StoreError, StoreUnavailableError
+from pacer._command_error import CommandError
 from pacer._extras import ExtraMissingError
-from pacer._work._errors import CANNOT_START, STORE_AWAY, USAGE, WorkError
+from pacer._work._errors import CANNOT_START, STORE_AWAY, USAGE
 from pacer.stores._from_url import StoreUrl
 from pacer.stores._sqlite_errors import store_error
 from pacer.stores._sqlite_schema import VERSION, check_version, inspect, prepare
@@ -47,31 +48,31 @@ def migrate(
     try:
         for line in _migrated(store, schema, print_sql=print_sql):
             typer.echo(line)
-    except WorkError as error:
+    except CommandError as error:
         typer.echo(f"pacer migrate: {error}", err=True)
         raise typer.Exit(error.code) from None
 
 
 def _migrated(text: str, schema: str | None, *, print_sql: bool) -> list[str]:
-    """What to print. Raises WorkError."""
+    """What to print. Raises CommandError."""
     try:
         url = StoreUrl.parse(text)
     except ValueError as error:
-        raise WorkError(str(error), USAGE) from error
+        raise CommandError(str(error), USAGE) from error
     name = url.kind.name
     if name != "PostgreSQL" and (schema is not None or print_sql):
         option = "--print" if print_sql else "--schema"
         msg = f"{option} is for PostgreSQL; {name} has no such thing"
-        raise WorkError(msg, USAGE)
+        raise CommandError(msg, USAGE)
     try:
         if name == "SQLite":
             return [_file(Path(url.location))]
         if name == "PostgreSQL":
             return _postgres(url, schema, print_sql=print_sql)
     except StoreUnavailableError as error:
-        raise WorkError(str(error), STORE_AWAY) from error
+        raise CommandError(str(error), STORE_AWAY) from error
     except StoreError as error:
-        raise WorkError(str(error), CANNOT_START) from error
+        raise CommandError(str(error), CANNOT_START) from error
     return ["Redis has no tables: there is nothing to migrate"]
 
 
@@ -96,14 +97,14 @@ def _postgres(url: StoreUrl, schema: str | None, *, print_sql: bool) -> list[str
     try:
         postgres: Any = importlib.import_module(url.kind.module)
     except ExtraMissingError as error:
-        raise WorkError(str(error)) from None
+        raise CommandError(str(error)) from None
     where = {} if schema is None else {"schema": schema}
     try:
         if print_sql:
             return [postgres.migration_sql(**where).rstrip()]
         return [_told(url.shown, *postgres.migrate(url.location, **where))]
     except ValueError as error:  # a DSN or a name that is none
-        raise WorkError(str(error), USAGE) from error
+        raise CommandError(str(error), USAGE) from error
 
 
 def _told(name: str, before: int, after: int) -> str:

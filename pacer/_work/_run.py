@@ -10,7 +10,8 @@ import anyio
 import attrs
 
 from pacer import PacerError, Scheduler, StoreUnavailableError
-from pacer._work._errors import CANNOT_START, STORE_AWAY, WorkError
+from pacer._command_error import CommandError
+from pacer._work._errors import CANNOT_START, STORE_AWAY
 from pacer._work._stop import Stop
 from pacer._work._tally import Tally
 from pacer.stores._from_url import described
@@ -35,7 +36,7 @@ def run_worker(scheduler: Scheduler, options: Options, say: Callable[[str], None
     """Work with the scheduler, on the main thread. Returns the exit code.
 
     Raises:
-        WorkError: The store cannot be used.
+        CommandError: The store cannot be used.
     """
     tally = Tally()
     asked = options.concurrency or scheduler.worker_concurrency or scheduler.concurrency
@@ -58,9 +59,9 @@ def run_worker(scheduler: Scheduler, options: Options, say: Callable[[str], None
     try:
         return anyio.run(main, backend="asyncio")
     except StoreUnavailableError as error:
-        raise WorkError(str(error), STORE_AWAY) from error
+        raise CommandError(str(error), STORE_AWAY) from error
     except PacerError as error:
-        raise WorkError(str(error), CANNOT_START) from error
+        raise CommandError(str(error), CANNOT_START) from error
 
 
 async def _work(scheduler: Scheduler, stop: Stop, options: Options, say: Callable[[str], None]) -> None:
