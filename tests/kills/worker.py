@@ -1,15 +1,15 @@
 """A process that enqueues and runs jobs on a SQLite file and says all it does on stdout, until it is killed.
 
-Each line is `<what> <job> <wall clock>`: `acknowledged` after enqueue returned, `started` and `ended` inside the job,
-`settled` once its outcome is in the store.
+Each line is `<what> <job> <wall clock> <process>`: `acknowledged` after enqueue returned, `started` and `ended` inside
+the job, `settled` once its outcome is in the store.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Awaitable, Callable
+from multiprocessing.connection import Connection
 from typing import Any
 
 import anyio
@@ -22,7 +22,7 @@ PAUSE = 0.004
 
 
 def say(what: str, job_id: str) -> None:
-    os.write(1, f"{what} {job_id} {time.time():.6f}\n".encode())
+    os.write(1, f"{what} {job_id} {time.time():.6f} {os.getpid()}\n".encode())
 
 
 def observe(event: Any) -> None:
@@ -59,5 +59,7 @@ async def main(path: str, prefix: str) -> None:
             say("acknowledged", job_id)
 
 
-if __name__ == "__main__":
-    anyio.run(main, sys.argv[1], sys.argv[2])
+def run(path: str, prefix: str, heard: Connection) -> None:
+    """The process, which is heard there."""
+    os.dup2(heard.fileno(), 1)
+    anyio.run(main, path, prefix)
