@@ -47,7 +47,7 @@ def top(
             look = visit(target, lambda guest: look_at(guest, _WITHOUT_TERMINAL))
             say(line_of(look)) if not console.is_terminal else console.print(screen_of(look, console))
             return
-        watch = _on_screen if console.is_terminal else _by_line
+        watch = _on_screen if console.is_terminal and not console.is_dumb_terminal else _by_line
         with contextlib.suppress(KeyboardInterrupt):
             visit(target, lambda guest: _until_told(watch(guest, console, interval)), interrupted=0)
 

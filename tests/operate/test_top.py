@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import re
 import signal
 import subprocess
@@ -126,3 +128,23 @@ async def test_on_80_columns_ids_and_times_are_whole_and_an_empty_column_is_not_
     assert all(re.search(r" \([^()]+ to [^()]+\)$", line.rstrip()) for line in shown[1:])
     assert next(line for line in lines if line.startswith("starts a minute")).rstrip().endswith("at most 1")
     assert max(map(len, lines)) <= 80
+
+
+async def test_a_terminal_that_cannot_be_painted_gets_lines(sqlite: Place) -> None:
+    ours, theirs = pty.openpty()
+    try:
+        async with working(sqlite):
+            script = [sys.executable, "-m", "pacer", "top", "--interval", "0.1"]
+            environment = {**sqlite.environment, "TERM": "dumb"}
+            async with await anyio.open_process(script, env=environment, stdin=theirs, stdout=theirs) as process:
+                shown = b""
+                with anyio.fail_after(60):
+                    while shown.count(b"Z  idle: ") < 2:
+                        await anyio.wait_readable(ours)
+                        shown += os.read(ours, 4096)
+                process.terminate()
+                assert await process.wait() == 0
+        assert b"\x1b" not in shown
+    finally:
+        os.close(ours)
+        os.close(theirs)
