@@ -49,15 +49,14 @@ def counted(
         retried: A run has failed, and there will be another one.
         throttled: The upstream has sent a run back.
     """
-    number = number_of(now)
-    if not minute or number > minute[_MINUTE]:
+    if not minute or now >= (minute[_MINUTE] + 1) * SECONDS:
         past = (*past, minute) if minute else past
-        minute = (number, 0, 0.0, 0.0, 0, 0, 0, 0)
-    _, runs, seconds, longest, good, bad, again, sent_back = minute
+        minute = (number_of(now), 0, 0.0, 0.0, 0, 0, 0, 0)
+    number, runs, seconds, longest, good, bad, again, sent_back = minute
     if waited is not None:
         runs, seconds, longest = runs + 1, seconds + waited, max(longest, waited)
     return (
-        minute[_MINUTE],
+        number,
         runs,
         seconds,
         longest,

@@ -48,6 +48,8 @@ class Upcoming:
 
     def take_back(self, until: float = math.inf) -> list[JobRecord]:
         """Take from their slots the jobs that were to start up to this time."""
+        if not self._waits:  # asked after each run
+            return []
         found = sorted((wait for wait in self._waits if wait.at <= until), key=lambda wait: wait.at)
         self._waits.difference_update(found)
         for wait in found:

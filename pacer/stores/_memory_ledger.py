@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import attrs
@@ -17,6 +17,7 @@ from pacer._overview import Listed, Listing, Rerun, WorkerSeen
 from pacer._reruns import enqueued_again, not_rerunnable
 from pacer._rules import EXPIRED, INTERRUPTED, UNUSED, Rules
 from pacer._snapshot import LOOK_AHEAD, QueueState, Snapshot
+from pacer._wall import moment
 from pacer.protocols import Added, Addition, Beat, Claimed, Expired, Settled, When
 from pacer.stores._memory_overview import batch, history, listed, tally, workers
 from pacer.stores._memory_queue import QueueData, Watcher, WorkerSaid
@@ -77,7 +78,7 @@ class MemoryLedger:
     def utc(self, at: float) -> datetime:
         """The wall clock's time when this ledger's clock showed `at`."""
         self._look_at_the_wall()
-        return datetime.fromtimestamp(self._epoch + at, UTC)
+        return moment(self._epoch + at)
 
     def _look_at_the_wall(self) -> None:
         """An event loop's clock stands still while the machine sleeps. In virtual time it runs ahead, and may."""
@@ -202,7 +203,8 @@ class MemoryLedger:
     def _startable(self, tasks: frozenset[str], now: float) -> JobRecord | When:
         """The first job that may start now, or when to ask again. A blocked lane does not block the others."""
         data, running = self._data, len(self._data.running)
-        upcoming, blocked = _EMPTY, set[str | None]()
+        upcoming = _EMPTY
+        blocked: set[str | None] = set()  # six times as fast as `set[str | None]()`
         for record in data.waiting.ready(now):
             mine = record.task in tasks if record.home is None else record.home == self._worker
             if not mine or record.key in blocked or (record.expires_at is not None and record.expires_at <= now):

@@ -102,8 +102,8 @@ class StoredQueue:
     def _fresh(self, records: Sequence[JobRecord]) -> list[JobRecord]:
         """Those that stand for no job in the table, nor for one before them."""
         self.table.look_up(records)
-        fresh = dict[str, JobRecord]()
-        uniques = set[str]()
+        fresh: dict[str, JobRecord] = {}
+        uniques: set[str] = set()
         for record in records:
             if record.id not in fresh and record.unique not in uniques and self.table.same(record) is None:
                 fresh[record.id] = record
@@ -189,7 +189,8 @@ class StoredQueue:
             return Claimed([], When(now, reason="jobs that have expired leave first"), now)
         ahead = self.ahead if self.rules.starts_ahead else 0.0
         jobs: list[JobRecord] = []
-        upcoming, blocked, on_event = _EMPTY, set[str | None](), False
+        upcoming, on_event = _EMPTY, False
+        blocked: set[str | None] = set()  # six times as fast as `set[str | None]()`
         for row in view.in_order():
             home = row[_HOME]
             if (row[_TASK] not in tasks if home is None else home != self.worker) or row[_KEY] in blocked:
