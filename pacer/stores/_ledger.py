@@ -355,20 +355,20 @@ class StoredLedger:
 
     async def set_paused(self, paused: bool) -> None:
         """Effective for all workers at once."""
-        await self._do("pause", lambda: self._queue.set_paused(paused))
+        await self._do("pause", lambda: self._desk.oversight.set_paused(paused))
 
     async def end_hold(self) -> bool:
         """Effective for all workers at once."""
-        ended: bool = await self._do("end a hold", self._queue.end_hold)
+        ended: bool = await self._do("end a hold", self._desk.oversight.end_hold)
         return ended
 
     async def set_rate(self, rate: float | None) -> None:
         """Effective for all workers at once."""
-        await self._do("set the rate", lambda: self._queue.set_rate(rate))
+        await self._do("set the rate", lambda: self._desk.oversight.set_rate(rate))
 
     async def set_numbers(self, numbers: Mapping[str, float | None]) -> None:
         """Effective for all workers at once."""
-        await self._do("set numbers", lambda: self._queue.set_numbers(numbers))
+        await self._do("set numbers", lambda: self._desk.oversight.set_numbers(numbers))
 
     async def rerun(self, job_ids: Sequence[str]) -> Rerun:
         """Back into the queue, as long as there is room."""

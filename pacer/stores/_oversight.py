@@ -1,4 +1,7 @@
-"""What people see of a queue in a database, and what they have done again, as plain calls inside a transaction."""
+"""What people see of a queue in a database, how they steer it, and what they have done again.
+
+Plain calls inside a transaction.
+"""
 
 from __future__ import annotations
 
@@ -77,6 +80,34 @@ class Oversight:
         now = self._queue.view.now
         said = self._workers.all()
         return [WorkerSeen(name, until - now, tasks_in(text), slots_in(text)) for name, until, text in said]
+
+    # -- steer -------------------------------------------------------------------------------------------------------
+
+    def set_paused(self, paused: bool) -> None:
+        """Effective for all workers at once."""
+        self._queue.view.state = attrs.evolve(self._queue.view.state, paused=paused)
+        self._queue.view.steered()
+
+    def end_hold(self) -> bool:
+        """Effective for all workers at once."""
+        view = self._queue.view
+        was, view.state = view.state, self._queue.rules.end_hold(view.state, view.now)
+        if view.state is was:
+            return False
+        view.steered()
+        return True
+
+    def set_numbers(self, numbers: Mapping[str, float | None]) -> None:
+        """Effective for all workers at once."""
+        self._queue.view.check_in_charge()
+        self._queue.view.state = self._queue.rules.set_numbers(self._queue.view.state, numbers)
+        self._queue.view.steered()
+
+    def set_rate(self, rate: float | None) -> None:
+        """Effective for all workers at once."""
+        self._queue.view.check_in_charge()
+        self._queue.view.state = self._queue.rules.set_rate(self._queue.view.state, self._queue.view.now, rate)
+        self._queue.view.steered()
 
     # -- again -------------------------------------------------------------------------------------------------------
 

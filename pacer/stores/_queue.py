@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import attrs
@@ -390,29 +390,3 @@ class StoredQueue:
             self.table.request_cancel(record)
             self.view.running[record.id].cancel_requested = True
         return found
-
-    def set_paused(self, paused: bool) -> None:
-        """Effective for all workers at once."""
-        self.view.state = attrs.evolve(self.view.state, paused=paused)
-        self.view.steered()
-
-    def end_hold(self) -> bool:
-        """Effective for all workers at once."""
-        view = self.view
-        was, view.state = view.state, self.rules.end_hold(view.state, view.now)
-        if view.state is was:
-            return False
-        view.steered()
-        return True
-
-    def set_numbers(self, numbers: Mapping[str, float | None]) -> None:
-        """Effective for all workers at once."""
-        self.view.check_in_charge()
-        self.view.state = self.rules.set_numbers(self.view.state, numbers)
-        self.view.steered()
-
-    def set_rate(self, rate: float | None) -> None:
-        """Effective for all workers at once."""
-        self.view.check_in_charge()
-        self.view.state = self.rules.set_rate(self.view.state, self.view.now, rate)
-        self.view.steered()
