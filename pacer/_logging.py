@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from operator import attrgetter
 from typing import Any, get_args
 
 import attrs
 
 from pacer import events
+from pacer.protocols import JobFacts
 
 _LEVELS: Mapping[type[Any], int] = {
     events.AlertFailed: logging.ERROR,
@@ -32,6 +34,9 @@ _LEVELS: Mapping[type[Any], int] = {
 }
 
 _UNSAID = ("at", "promised")
+# Each run that raised is followed by one of these.
+_FAILED = (events.JobFailed, events.JobRescheduled)
+_ENDED = (*_FAILED, events.JobThrottled, events.JobCancelled, events.JobReleased, events.OutcomeRefused)
 
 
 @attrs.frozen
@@ -74,17 +79,39 @@ class LoggingObserver:
 
     Args:
         logger: Where to; the logger "pacer" by default.
+        tracebacks: Whether failures come with the traceback of what the function raised, as `exc_info`; False by
+            default. A formatter for text writes that as more lines, and the message of the error may have lines too:
+            not where somebody else's text must not pass for a line of the log.
     """
 
     logger: logging.Logger = attrs.field(factory=lambda: logging.getLogger("pacer"))
+    tracebacks: bool = attrs.field(default=False, kw_only=True)
+    _raised: dict[str, Exception] = attrs.field(init=False, factory=dict, eq=False, repr=False)
+    """By job, until its end is told."""
 
     def __call__(self, event: Any) -> None:
         """Log one event."""
+        raised = self._raised.pop(event.job_id, None) if self._raised and isinstance(event, _ENDED) else None
         line = _LINES[type(event)]
         if self.logger.isEnabledFor(line.level):
             name, *values = line.values(event)
             extra = dict(zip(line.names, (name, *values), strict=True))
-            self.logger.log(line.level, line.text, name, *map(_printable, values[line.unsaid :]), extra=extra)
+            shown = map(_printable, values[line.unsaid :])
+            error = raised if isinstance(event, _FAILED) else None
+            self.logger.log(line.level, line.text, name, *shown, extra=extra, exc_info=error)
+
+    @property
+    def running(self) -> Callable[[JobFacts, Mapping[str, str]], AbstractContextManager[None]] | None:
+        """Keeps what a job's function raises for the line that tells of it; None without tracebacks."""
+        return self._keeping if self.tracebacks else None
+
+    @contextmanager
+    def _keeping(self, job: JobFacts, _headers: Mapping[str, str]) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._raised[job.id] = error
+            raise
 
 
 def _printable(value: Any) -> Any:

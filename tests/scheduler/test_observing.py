@@ -11,8 +11,8 @@ import anyio
 import attrs
 import pytest
 
-from pacer import BoundedQueue, JobState, LoggingObserver, QueueFullError, Scheduler, Throttled, events
-from pacer.backoff import ConstantBackoff
+from pacer import BoundedQueue, JobState, LoggingObserver, QueueFullError, Retry, Scheduler, Throttled, events
+from pacer.backoff import ConstantBackoff, NoBackoff
 from pacer.estimators import MovingAverage
 from pacer.pacing import FixedPause
 from pacer.protocols import Durations, Failure, When
@@ -286,3 +286,27 @@ async def test_a_pacing_policy_that_waits_for_an_end_that_never_comes_is_overrul
 async def test_throttled_says_what_it_is() -> None:
     assert str(Throttled(30, "limit_requests")) == "throttled, retry after 30 s: limit_requests"
     assert str(Throttled()) == "throttled"
+
+
+@pytest.mark.parametrize("tracebacks", [False, True])
+async def test_a_failure_comes_with_its_traceback_if_that_was_asked_for(tracebacks: bool) -> None:
+    logger, lines = logging.Logger("of this test"), list[logging.LogRecord]()
+    logger.addFilter(lambda record: lines.append(record) is not None)
+    observer = LoggingObserver(logger, tracebacks=tracebacks)
+    scheduler, throttles = Scheduler(observers=(observer,)), iter([True, False])
+
+    @scheduler.task(retry=Retry(2, NoBackoff()))
+    async def fetch() -> None:
+        if next(throttles, False):
+            raise Throttled(1)
+        raise OSError("the upstream is away")
+
+    async with scheduler:
+        await scheduler.enqueue(fetch)
+        await scheduler.drain()
+    told = [(line.getMessage().split()[0], line.exc_info[1] if line.exc_info else None) for line in lines]
+    failures = [error for name, error in told if name in ("JobRescheduled", "JobFailed")]
+    assert [str(error) for error in failures] == ["the upstream is away" if tracebacks else "None"] * 2
+    assert [name for name, error in told if error is not None] == ["JobRescheduled", "JobFailed"] * tracebacks
+    assert "JobThrottled" in dict(told)
+    assert not observer._raised
