@@ -64,9 +64,9 @@ FROM pacer_queues WHERE name = ?
 """
 _LOCK: Final = "DELETE FROM pacer_stage WHERE number IS NULL"
 _NEAR: Final = f"""
-SELECT * FROM (SELECT {FACTS} FROM pacer_jobs WHERE queue = ?1 AND state = 'running')
+SELECT * FROM (SELECT {FACTS} FROM pacer_jobs WHERE queue = ? AND state = 'running')
 UNION ALL SELECT * FROM (
-    SELECT {FACTS} FROM pacer_jobs WHERE queue = ?1 AND place IS NOT NULL ORDER BY sort_key, place
+    SELECT {FACTS} FROM pacer_jobs WHERE queue = ? AND place IS NOT NULL ORDER BY sort_key, place
     LIMIT {LOOK_AHEAD_OF_STAGED}
 )
 """
@@ -162,7 +162,7 @@ class SqliteTransaction:
             raise StoreError(msg)
         ((file, self._queue, state, parts, waiting),) = found
         self._check_same(file)
-        near = await self._connection.fetch(_NEAR, (self._queue,))
+        near = await self._connection.fetch(_NEAR, (self._queue, self._queue))
         running = [decode(row) for row in near if row[_STATE] == "running"]
         front = [row for row in near if row[_STATE] != "running"]
         return Sight(

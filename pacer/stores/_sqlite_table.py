@@ -53,7 +53,7 @@ _FINISH: Final = (
     "UPDATE pacer_jobs SET state = ?, ended_at = ?, error = ?, result = ?, failures = ?, first_failed_at = ?, "
     "throttles = ?, recoveries = ?, progress = ?, message = ?, worker = NULL, "
     # What has not succeeded can be run again.
-    "payload = CASE ?1 WHEN 'succeeded' THEN NULL ELSE payload END, "
+    "payload = CASE ? WHEN 'succeeded' THEN NULL ELSE payload END, "
     "arrival = NULL, place = NULL, due = NULL WHERE seq = ?"
 )
 _READMIT: Final = (
@@ -199,6 +199,7 @@ class JobTable:
                 recoveries,
                 job.progress,
                 storable_text(job.message),
+                fate.state.value,
                 job.seq,
             ),
         )
