@@ -124,7 +124,7 @@ class MemoryLedger:
         return begin_anew_where_changed(data.state, data.parts, self.rules) if self._retired else data.state
 
     def _keep(self, state: QueueState) -> None:
-        """A run has ended, and this is the state after it."""
+        """This is the state now, as far as it is this worker's to say."""
         data = self._data
         data.state = keep_what_changed(state, data.state, data.parts, self.rules) if self._retired else state
         data.put_away()
@@ -410,10 +410,13 @@ class MemoryLedger:
 
     async def end_hold(self) -> bool:
         """Effective for all workers at once."""
-        was = self._data.state
-        self._data.state = self.rules.end_hold(was, self.now())
+        was = self._state()
+        state = self.rules.end_hold(was, self.now())
+        if state is was:
+            return False
+        self._keep(state)
         self._tell()
-        return self._data.state is not was
+        return True
 
     async def set_rate(self, rate: float | None) -> None:
         """Effective for all workers at once."""

@@ -366,3 +366,19 @@ async def test_a_worker_without_slots_is_seen_as_one_that_runs_nothing(make: Mak
         assert (await scheduler.explain(receipt.job_id)).reason == "no worker is there that can run work"
     async with make_scheduler(make, upstream, concurrency=5, worker_concurrency=3) as scheduler:
         assert [one.slots for one in await scheduler.workers() if one.alive_seconds > 0] == [3]
+
+
+@on_every_store
+async def test_a_guest_with_another_pace_ends_a_hold_and_leaves_what_the_pace_has_learned(make: MakeStore) -> None:
+    upstream = Upstream()
+    settings = {"pacing": TokenBucket(1, per=600), "backoff": ConstantBackoff(300)}
+    async with make_scheduler(make, upstream, **settings) as scheduler:
+        with pytest.raises(JobFailedError):
+            await scheduler.wait(await scheduler.enqueue(upstream.work, 1))
+        upstream.broken = False
+        async with make_scheduler(make, upstream, pacing=FixedPause(10), guest=True) as guest:
+            assert await guest.end_hold()
+            assert not (await guest.status()).hold_seconds
+        await scheduler.wait(await scheduler.enqueue(upstream.work, 2))
+    (_, first), (_, second) = upstream.starts
+    assert second - first >= 600
