@@ -25,8 +25,9 @@ from pacer.stores._parts import LEFT_BEHIND, Tenure, begin_anew_where_changed, k
 from pacer.stores._running import seen_running
 
 _EMPTY = When(math.inf, on_event=True, reason="nothing waits")
-# By so much the clock on the wall may run ahead of this one's before the machine is taken to have slept.
-_SLEPT = 60.0
+# Seconds by which the clock on the wall and this one may part before the machine is taken to have slept, or the clock
+# on the wall to have been set.
+_APART = 60.0
 
 
 @attrs.define(eq=False)
@@ -44,6 +45,10 @@ class MemoryLedger:
     """What the clock on the wall showed when this one's was 0."""
     _lease: float | None
     _keep_finished: int
+    _first_epoch: float = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._first_epoch = self._epoch
 
     @property
     def rules(self) -> Rules:
@@ -81,9 +86,12 @@ class MemoryLedger:
         return moment(self._epoch + at)
 
     def _look_at_the_wall(self) -> None:
-        """An event loop's clock stands still while the machine sleeps. In virtual time it runs ahead, and may."""
-        epoch = self._wall() - self.now()
-        if epoch > self._epoch + _SLEPT:
+        """An event loop's clock stands still while the machine sleeps, and does not know when the wall's was set.
+
+        In virtual time it runs ahead, and may: the wall's is not followed back to before what it showed at first.
+        """
+        epoch = max(self._wall() - self.now(), self._first_epoch)
+        if abs(epoch - self._epoch) > _APART:
             self._epoch, self._given = epoch, self._tenure.rules.on_clock(epoch)
 
     def goodbye(self) -> None:

@@ -98,6 +98,22 @@ def test_in_memory_too_it_goes_by_the_clock_on_the_wall_after_the_machine_has_sl
     run_virtual(main)
 
 
+def test_in_memory_too_it_goes_by_the_clock_on_the_wall_when_that_is_set_back_after_it_was_ahead() -> None:
+    """As when somebody has set it wrong, or the machine was woken with a clock that was."""
+
+    async def main() -> None:
+        store, recorder = WallStore(), Recorder()
+        async with scheduler_of(store, recorder):
+            await anyio.sleep(1.5 * HOUR)
+            store.ahead = 5.5 * HOUR
+            await anyio.sleep(0.25 * HOUR)
+            store.ahead = 0
+            await anyio.sleep(7 * HOUR)
+        assert hours(recorder) == [f"2026-11-24T{hour}" for hour in (13, 19, 20)]
+
+    run_virtual(main)
+
+
 def test_in_memory_too_hours_are_those_of_the_wall_after_the_machine_has_slept() -> None:
     async def main() -> None:
         store, recorder = WallStore(), Recorder()
