@@ -224,8 +224,10 @@ class Worker:
 
     async def _let_go(self, record: JobRecord, *, begun: bool) -> None:
         """A job is left to others that was not ours any more. Should it be ours all the same, it has not failed."""
-        await self._settler.give_back([record], begun=begun)
-        if record.state is JobState.RUNNING:
+        taken = record.state is not JobState.RUNNING  # in memory, what others make of it is seen here
+        if not taken:
+            await self._settler.give_back([record], begun=begun)
+        if taken or record.state is JobState.RUNNING:
             self._settler.refused(record)
         self.forget(record)
 
@@ -267,7 +269,8 @@ class Worker:
             except Exception as error:
                 self.troubles.store_failed("heartbeat", error)
                 continue
-            for record in held:
+            still_held = set(self._held())
+            for record in (one for one in held if one in still_held):
                 if record.id in beat.cancel:
                     self._cancel(record)
                 elif record.id in beat.lost:
