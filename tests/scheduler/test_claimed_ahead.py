@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -58,7 +59,7 @@ class DistantLedger:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.ledger, name)
-        if not asyncio.iscoroutinefunction(found) or not self.latency:
+        if not inspect.iscoroutinefunction(found) or not self.latency:
             return found
 
         async def there_and_back(*args: Any, **how: Any) -> Any:
