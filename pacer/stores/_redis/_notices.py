@@ -13,7 +13,7 @@ import redis.exceptions
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from pacer.stores._redis._wire import SETTLED, keepalive
+from pacer.stores._redis._wire import keepalive, settle
 from pacer.stores._server._listening import QUIET, keep_listening, stop_if_cancelled
 
 
@@ -41,7 +41,7 @@ class RedisNotices:
             socket_timeout=self.connect_timeout,
             **keepalive(self.url),
         )
-        client.connection_pool.connection_kwargs.update(SETTLED, retry=Retry(NoBackoff(), 0))
+        settle(client.connection_pool.connection_kwargs, retry=Retry(NoBackoff(), 0))
         async with client, client.pubsub() as pubsub:
             await pubsub.subscribe(self.channel)
             await self._answer(pubsub, "subscribe")

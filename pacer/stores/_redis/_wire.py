@@ -26,7 +26,7 @@ except ImportError:
 # Unless the URL says otherwise (`?socket_timeout=...`).
 _ANSWER_WITHIN: Final = 5.0
 # Whatever the URL says: in which form answers come.
-SETTLED: Final = {"protocol": 2, "decode_responses": False, "health_check_interval": 0, "retry_on_timeout": False}
+_SETTLED: Final = {"protocol": 2, "decode_responses": False, "health_check_interval": 0, "retry_on_timeout": False}
 # A connection that has been idle for so long is looked at before anything is sent that must not be sent twice.
 _IDLE: Final = 1.0
 _MOST_MOVES: Final = 5
@@ -162,11 +162,18 @@ class Wire:
                 socket_timeout=_ANSWER_WITHIN,
                 **keepalive(self.url),
             )
-            pool.connection_kwargs.update(SETTLED, retry=Retry(NoBackoff(), 0), **self._node)
+            settle(pool.connection_kwargs, retry=Retry(NoBackoff(), 0), **self._node)
             connection: Any = pool.make_connection()
             connection.connect()
             self._connection = connection
         return self._connection
+
+
+def settle(options: dict[str, Any], **more: Any) -> None:
+    """Make the options of a connection what they have to be here, whatever the URL says."""
+    options.update(_SETTLED, **more)
+    # There are none in this form of answers, and without hiredis a newer driver does not get past them.
+    options.pop("maint_notifications_config", None)
 
 
 def check_url(url: str) -> str:

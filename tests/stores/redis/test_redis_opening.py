@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
 import pytest
@@ -203,3 +205,36 @@ def test_a_server_that_was_killed_and_started_again_goes_on(redis_prefix):
         assert ids(made.oldest(5)) == ["j1"]
         assert commit(made, came(job(2)))
         made.close()
+
+
+WITHOUT_HIREDIS = """
+import sys
+
+sys.modules["hiredis"] = None
+
+import anyio
+
+from pacer.stores._redis._notices import RedisNotices
+from pacer.stores._redis._wire import Wire
+
+
+async def main():
+    heard = anyio.Event()
+    notices = RedisNotices(sys.argv[1], "channel", 30.0)
+    async with anyio.create_task_group() as task_group:
+        task_group.start_soon(notices.run, print, lambda there: there and heard.set())
+        with anyio.fail_after(60):
+            await heard.wait()
+        task_group.cancel_scope.cancel()
+
+
+print(Wire(sys.argv[1], 30.0).ask("PING"))
+anyio.run(main, backend="asyncio")
+"""
+
+
+def test_the_driver_does_without_its_fast_parser(redis):
+    command = [sys.executable, "-c", WITHOUT_HIREDIS, redis.url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "PONG" in done.stdout
